@@ -1,0 +1,227 @@
+"""
+One of the two connections that a relay joins.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol as Interface
+
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.interfaces import (
+    IAddress,
+    IHalfCloseableProtocol,
+    IPushProducer,
+    ISSLTransport,
+    ITCPTransport,
+)
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from socksproxy.address import IPAddress, hostFromText
+
+
+class StreamTransport(Interface):
+    """
+    What a relay needs of a transport, and what every stream transport of
+    Twisted's has: ITransport, IPushProducer and IConsumer in one.
+    """
+
+    def write(self, data: bytes) -> None:
+        """
+        See ITransport.
+        """
+
+    def loseConnection(self) -> None:
+        """
+        See ITransport.
+        """
+
+    def getHost(self) -> IAddress:
+        """
+        See ITransport.
+        """
+
+    def getPeer(self) -> IAddress:
+        """
+        See ITransport.
+        """
+
+    def pauseProducing(self) -> None:
+        """
+        See IPushProducer.
+        """
+
+    def resumeProducing(self) -> None:
+        """
+        See IPushProducer.
+        """
+
+    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
+        """
+        See IConsumer.
+        """
+
+    def unregisterProducer(self) -> None:
+        """
+        See IConsumer.
+        """
+
+
+class Receiver(Interface):
+    """
+    Whoever holds a L{Leg} at the moment and is told what happens on it.
+    """
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Bytes came.
+        """
+
+    def readConnectionLost(self) -> None:
+        """
+        The peer sends no more and may still read.
+        """
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        The connection is gone in both directions.
+        """
+
+
+@implementer(IHalfCloseableProtocol)
+class Leg(Protocol):
+    """
+    A connection whose holder can change, from a handshake to a relay, say,
+    while the transport keeps its one protocol.
+
+    Without a holder a leg does not read, and what happens to it anyway is kept
+    until there is one.
+    """
+
+    transport: StreamTransport  # type: ignore[assignment]
+
+    def __init__(self) -> None:
+        self._receiver: Receiver = _Unheld()
+
+    def connectionMade(self) -> None:
+        """
+        Stop reading until somebody holds this leg.
+        """
+        if isinstance(self._receiver, _Unheld):
+            self.transport.pauseProducing()
+
+    def hold(self, receiver: Receiver) -> None:
+        """
+        Change the holder, and let the new one know what nobody has been told.
+        Reading is not resumed.
+        """
+        previous, self._receiver = self._receiver, receiver
+        if isinstance(previous, _Unheld):
+            previous.tell(receiver)
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Pass on what came.
+        """
+        self._receiver.dataReceived(data)
+
+    def readConnectionLost(self) -> None:
+        """
+        Pass on that the peer sends no more.
+        """
+        self._receiver.readConnectionLost()
+
+    def writeConnectionLost(self) -> None:
+        """
+        Our own half-close has been carried out; there is nothing to do.
+        """
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        """
+        Pass on that the connection is gone.
+        """
+        self._receiver.connectionLost(reason)
+
+    def localAddress(self) -> tuple[IPAddress | None, int]:
+        """
+        Give our own address on this connection.
+
+        @return: Address and port, or C{(None, 0)} where the transport has no
+            such thing.
+        """
+        return addressAndPort(self.transport.getHost())
+
+
+class _Unheld:
+    """
+    The receiver of a leg that nobody holds yet. What comes in spite of a
+    paused transport is at most what its one read had already given.
+    """
+
+    def __init__(self) -> None:
+        self._data: list[bytes] = []
+        self._ended = False
+        self._reason: Failure | None = None
+
+    def dataReceived(self, data: bytes) -> None:
+        self._data.append(data)
+
+    def readConnectionLost(self) -> None:
+        self._ended = True
+
+    def connectionLost(self, reason: Failure) -> None:
+        self._reason = reason
+
+    def tell(self, receiver: Receiver) -> None:
+        for data in self._data:
+            receiver.dataReceived(data)
+        if self._reason is not None:
+            receiver.connectionLost(self._reason)
+        elif self._ended:
+            receiver.readConnectionLost()
+
+
+def addressAndPort(address: object) -> tuple[IPAddress | None, int]:
+    """
+    Read a transport's address.
+
+    @return: Address and port, or C{(None, 0)} for any address that is not of
+        IP.
+    """
+    if isinstance(address, IPv4Address | IPv6Address):
+        return hostFromText(address.host), address.port
+    return None, 0
+
+
+def endStream(transport: StreamTransport) -> None:
+    """
+    Send the end of our stream once everything written has gone out. TLS knows
+    no half-close, so there the whole connection ends.
+    """
+    if not ISSLTransport.providedBy(transport):
+        loseWriteConnection = getattr(transport, "loseWriteConnection", None)
+        if loseWriteConnection is not None:
+            loseWriteConnection()
+            return
+    transport.loseConnection()
+
+
+def abort(transport: StreamTransport) -> None:
+    """
+    Drop a connection so that the peer sees a reset where the transport has
+    such a thing.
+    """
+    abortConnection = getattr(transport, "abortConnection", transport.loseConnection)
+    abortConnection()
+
+
+def tuneSocket(transport: StreamTransport) -> None:
+    """
+    Switch Nagle's algorithm off, since the peers' own writes already have the
+    right boundaries, and keep-alive on, since a relay may be silent for hours
+    while a peer is long gone.
+    """
+    if ITCPTransport.providedBy(transport):
+        transport.setTcpNoDelay(True)
+        transport.setTcpKeepAlive(True)

@@ -1,0 +1,288 @@
+"""
+Joining two connections, so that each carries what comes from the other.
+
+Back pressure works in both directions from the first byte: a side that does
+not read makes the other side's transport stop reading. A half-close is passed
+on as a half-close once everything before it has gone out, and a reset as a
+reset::
+
+    relay = Relay(reactor, client, target, RelayTimers(), self._relayEnded)
+    relay.start(earlyData)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from socksproxy.relay.leg import Leg, abort, endStream
+
+WATCH_PERIOD = 5.0
+"""
+Seconds between two looks at a relay that has something to wait for.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RelayTimers:
+    """
+    How long a relay waits, in seconds.
+
+    @ivar drain: For a peer that reads nothing while bytes wait for it.
+    @ivar halfClosed: For any byte after one direction has ended.
+    @ivar idle: For any byte at all; 0 is for ever.
+    """
+
+    drain: float = 60.0
+    halfClosed: float = 300.0
+    idle: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class RelayResult:
+    """
+    What a relay did.
+
+    @ivar sent: Octets from the client to the target.
+    @ivar received: Octets from the target to the client.
+    @ivar reason: Why it ended.
+    """
+
+    sent: int
+    received: int
+    reason: str
+
+
+@implementer(IPushProducer)
+class _Direction:
+    """
+    The way from one leg to the other. It receives what happens on its source
+    and is the producer of its sink.
+
+    @ivar count: Octets taken from the source.
+    @ivar paused: The sink has more than enough.
+    @ivar ended: The source has sent the end of its stream.
+    @ivar lost: The source's connection is gone.
+    @ivar mark: What C{progress} gave at the last look.
+    @ivar since: When C{mark} last changed, in the clock's seconds.
+    """
+
+    def __init__(self, relay: Relay, name: str, source: Leg, sink: Leg) -> None:
+        self._relay = relay
+        self.name = name
+        self.source = source.transport
+        self.sink = sink.transport
+        self._write = self.sink.write
+        self.count = 0
+        self.paused = False
+        self.ended = False
+        self.lost = False
+        self.mark: object = None
+        self.since = 0.0
+
+    def dataReceived(self, data: bytes) -> None:
+        self.count += len(data)
+        self._write(data)
+
+    def readConnectionLost(self) -> None:
+        self._relay.directionEnded(self)
+
+    def connectionLost(self, reason: Failure) -> None:
+        self._relay.legLost(self, reason)
+
+    def pauseProducing(self) -> None:
+        self.paused = True
+        self.source.pauseProducing()
+        self._relay.watch()
+
+    def resumeProducing(self) -> None:
+        self.paused = False
+        if not self.ended:
+            self.source.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """
+        The sink is gone, which its own leg tells us.
+        """
+
+    def end(self) -> None:
+        """
+        Pass the end of the stream on. The sink must not ask an ended source
+        for more: that would make its reactor read an end of file again.
+        """
+        self.ended = True
+        self.sink.unregisterProducer()
+        endStream(self.sink)
+
+    def backlog(self) -> int:
+        """
+        How many octets wait in the sink's user-space buffer, as far as its
+        transport lets us see.
+        """
+        data = getattr(self.sink, "dataBuffer", b"")
+        offset = getattr(self.sink, "offset", 0)
+        queued = getattr(self.sink, "_tempDataLen", 0)
+        return len(data) - offset + queued
+
+    def stuckFor(self, now: float) -> float:
+        """
+        How long nothing has moved: no octet came and none went.
+        """
+        mark = (self.count, self.paused, self.backlog())
+        if mark != self.mark:
+            self.mark, self.since = mark, now
+        return now - self.since
+
+
+class Relay:
+    """
+    Two legs, joined until both are gone.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        client: Leg,
+        target: Leg,
+        timers: RelayTimers,
+        ended: Callable[[RelayResult], None],
+    ) -> None:
+        """
+        @param clock: Time.
+        @param client: A connected leg; what it gives is counted as sent.
+        @param target: A connected leg that does not read yet.
+        @param timers: Limits.
+        @param ended: Called once, when both legs are gone.
+        """
+        self._clock = clock
+        self._timers = timers
+        self._ended = ended
+        self._client = client
+        self._target = target
+        self._up = _Direction(self, "client", client, target)
+        self._down = _Direction(self, "target", target, client)
+        self._watching: IDelayedCall | None = None
+        self._reason = ""
+
+    def start(self, earlyData: bytes = b"") -> None:
+        """
+        Join the legs.
+
+        @param earlyData: What the client sent before, to go first.
+        """
+        self._up.sink.registerProducer(self._up, True)
+        self._down.sink.registerProducer(self._down, True)
+        if earlyData:
+            self._up.dataReceived(earlyData)
+        self._client.hold(self._up)
+        self._target.hold(self._down)
+        for direction in (self._up, self._down):
+            if not (direction.paused or direction.ended or direction.lost):
+                direction.source.resumeProducing()
+        if self._timers.idle:
+            self.watch()
+
+    def abort(self, reason: str) -> None:
+        """
+        End both connections at once, as a reset.
+        """
+        self._note(reason)
+        for direction in (self._up, self._down):
+            if not direction.lost:
+                direction.source.unregisterProducer()
+                abort(direction.source)
+
+    def directionEnded(self, direction: _Direction) -> None:
+        """
+        A source has sent the end of its stream.
+        """
+        if direction.ended:
+            return
+        self._note(f"{direction.name} closed")
+        direction.end()
+        if self._up.ended and self._down.ended:
+            self._closeBoth()
+        else:
+            self.watch()
+
+    def legLost(self, direction: _Direction, reason: Failure) -> None:
+        """
+        A connection is gone.
+        """
+        direction.lost = True
+        other = self._down if direction is self._up else self._up
+        if not other.lost:
+            clean = reason.check(ConnectionDone) is not None
+            self._note(f"{direction.name} {'closed' if clean else 'reset'}")
+            direction.sink.unregisterProducer()
+            if clean:
+                direction.sink.loseConnection()
+                self.watch()
+            else:
+                abort(direction.sink)
+            return
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
+        self._ended(RelayResult(self._up.count, self._down.count, self._reason))
+
+    def watch(self) -> None:
+        """
+        Look after this relay from time to time while it waits for something.
+        """
+        if self._watching is None:
+            now = self._clock.seconds()
+            self._up.stuckFor(now)
+            self._down.stuckFor(now)
+            self._watching = self._clock.callLater(WATCH_PERIOD, self._look)
+
+    def _look(self) -> None:
+        self._watching = None
+        now = self._clock.seconds()
+        stuck = {direction: direction.stuckFor(now) for direction in (self._up, self._down)}
+        reason = self._overdue(stuck)
+        if reason is not None:
+            self.abort(reason)
+        elif self._waits():
+            self._watching = self._clock.callLater(WATCH_PERIOD, self._look)
+
+    def _waits(self) -> bool:
+        """
+        Tell whether any timer runs.
+        """
+        ups = (self._up, self._down)
+        return bool(self._timers.idle) or any(d.paused or d.ended or d.lost for d in ups)
+
+    def _overdue(self, stuck: dict[_Direction, float]) -> str | None:
+        """
+        Tell why this relay has to end now, if it has to.
+        """
+        closing = (self._up.ended and self._down.ended) or self._up.lost or self._down.lost
+        for direction, seconds in stuck.items():
+            waiting = direction.paused or (direction.ended and direction.backlog() > 0) or closing
+            if waiting and seconds >= self._timers.drain:
+                reader = "target" if direction is self._up else "client"
+                return f"{reader} does not read"
+            other = self._down if direction is self._up else self._up
+            if other.ended and seconds >= self._timers.halfClosed:
+                return "half-closed for too long"
+        if self._timers.idle and min(stuck.values()) >= self._timers.idle:
+            return "idle for too long"
+        return None
+
+    def _closeBoth(self) -> None:
+        for direction in (self._up, self._down):
+            if not direction.lost:
+                direction.source.loseConnection()
+        self.watch()
+
+    def _note(self, reason: str) -> None:
+        """
+        Remember the first cause; what follows from it is not news.
+        """
+        self._reason = self._reason or reason

@@ -1,0 +1,105 @@
+"""
+What the four SOCKS machines (version 4 and 5, server and client) share: bytes
+go into a bounded buffer, and one step after another takes a message off it.
+
+A step is a method that gives events, or L{None} while its message is
+incomplete, and that names its successor in C{_step}. Where that is L{None},
+the machine waits for its driver or is done.
+"""
+
+from collections.abc import Callable
+
+from socksproxy.buffer import Buffer
+from socksproxy.errors import LocalProtocolError, RemoteProtocolError, RequestFailed
+from socksproxy.socks._events import Event, Failed, Send
+
+EARLY_DATA_LIMIT = 2 * 65536
+"""
+Octets kept that came before their time. Reading is to be paused at half of
+it; the other half is room for what had been read by then.
+"""
+
+Step = Callable[[], list[Event] | None]
+
+
+class Machine:
+    """
+    One half of a negotiation.
+
+    @ivar _buffer: What came in and is not understood yet.
+    @ivar _step: The state: what is done with the bytes that come next.
+    @ivar _established: The negotiation is over, and what comes is data.
+    @ivar _failed: The negotiation is over, and nothing counts any more.
+    """
+
+    def __init__(self, longestMessage: int, first: Step) -> None:
+        """
+        @param longestMessage: Octets in the longest message of the peer.
+        @param first: The first step.
+        """
+        self._buffer = Buffer(longestMessage + EARLY_DATA_LIMIT)
+        self._step: Step | None = first
+        self._established = False
+        self._failed = False
+
+    @property
+    def pending(self) -> int:
+        """
+        How many octets are kept that nobody has looked at yet.
+        """
+        return len(self._buffer)
+
+    def receive(self, data: bytes) -> list[Event]:
+        """
+        Take bytes from the peer.
+
+        @return: What there is to do. After L{Failed}, nothing ever again.
+        """
+        if self._failed:
+            return []
+        try:
+            self._buffer.feed(data)
+        except RemoteProtocolError as e:
+            return self._fail(e)
+        return self._advance()
+
+    def takeEarlyData(self) -> bytes:
+        """
+        Give the bytes that followed the negotiation, and keep nothing.
+
+        @raise LocalProtocolError: The negotiation is not over, or has failed.
+        """
+        if not self._established:
+            raise LocalProtocolError("the negotiation is not over")
+        return self._buffer.takeAll()
+
+    def _advance(self) -> list[Event]:
+        events: list[Event] = []
+        while (step := self._step) is not None:
+            try:
+                happened = step()
+            except RemoteProtocolError as e:
+                return events + self._fail(e)
+            if happened is None:
+                break
+            events += happened
+        return events
+
+    def _establish(self) -> None:
+        self._step = None
+        self._established = True
+
+    def _fail(
+        self, error: RemoteProtocolError | RequestFailed, message: bytes = b""
+    ) -> list[Event]:
+        self._step = None
+        self._failed = True
+        self._buffer.takeAll()
+        return [*sending(message), Failed(error)]
+
+
+def sending(message: bytes) -> list[Event]:
+    """
+    Give the events that send a message, which may be empty.
+    """
+    return [Send(message)] if message else []
