@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
-from zope.interface import Interface
+from zope.interface import Attribute, Interface
 
 from socksproxy.address import Destination, IPAddress
 from socksproxy.relay import Leg
@@ -47,6 +47,8 @@ class IProxyAvatar(Interface):
     with a L{RequestFailed<socksproxy.errors.RequestFailed>}, which carries
     the codes to answer with.
     """
+
+    user: str = Attribute("""The user's name, for logs.""")
 
     def connect(destination: Destination) -> Deferred[Leg]:
         """

@@ -1,0 +1,3 @@
+"""
+Ways out of this proxy.
+"""

@@ -1,0 +1,3 @@
+"""
+What clients may do, and how much of it.
+"""

@@ -169,16 +169,19 @@ class Relay:
         self._watching: IDelayedCall | None = None
         self._reason = ""
 
-    def start(self, earlyData: bytes = b"") -> None:
+    def start(self, earlyData: bytes = b"", clientEnded: bool = False) -> None:
         """
         Join the legs.
 
         @param earlyData: What the client sent before, to go first.
+        @param clientEnded: The client has already sent its last byte.
         """
         self._up.sink.registerProducer(self._up, True)
         self._down.sink.registerProducer(self._down, True)
         if earlyData:
             self._up.dataReceived(earlyData)
+        if clientEnded:
+            self.directionEnded(self._up)
         self._client.hold(self._up)
         self._target.hold(self._down)
         for direction in (self._up, self._down):

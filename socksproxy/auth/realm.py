@@ -1,0 +1,50 @@
+"""
+From who somebody is to what they may do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.cred.checkers import ANONYMOUS
+from twisted.cred.portal import IRealm
+from zope.interface import Interface, implementer
+
+from socksproxy.events import printable
+from socksproxy.interfaces import ClientOrigin, IOutbound, IProxyAvatar
+from socksproxy.policy.avatar import ProxyAvatar
+
+Avatar = tuple[type[Interface], object, Callable[[], None]]
+
+
+@implementer(IRealm)
+class ProxyRealm:
+    """
+    Gives every user an avatar with the way out that fits where it came in.
+    """
+
+    def __init__(self, outboundFor: Callable[[ClientOrigin], IOutbound]) -> None:
+        """
+        @param outboundFor: Gives a client's way out.
+        """
+        self._outboundFor = outboundFor
+
+    def requestAvatar(
+        self, avatarId: bytes | tuple[()], mind: object, *interfaces: type[Interface]
+    ) -> Avatar:
+        """
+        See C{IRealm}.
+
+        @param mind: The L{ClientOrigin}.
+        @raise NotImplementedError: An avatar of another kind is asked for.
+        """
+        if IProxyAvatar not in interfaces or not isinstance(mind, ClientOrigin):
+            raise NotImplementedError("this realm has avatars of proxy users only")
+        user = "-" if avatarId == ANONYMOUS else printable(bytes(avatarId))
+        return IProxyAvatar, ProxyAvatar(user, self._outboundFor(mind)), _logout
+
+
+def _logout() -> None:
+    """
+    An avatar holds nothing that outlives its connection.
+    """

@@ -1,0 +1,158 @@
+"""
+Looking names up for clients, within bounds.
+
+A look-up may hold one of the reactor's few threads for as long as a name
+server likes to take, so that one client with slow names could stall all
+others. Here only so many are under way, in all and for one client; the rest
+wait their turn, and nobody waits longer than the time limit.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IAddress,
+    IHostnameResolver,
+    IHostResolution,
+    IReactorTime,
+    IResolutionReceiver,
+)
+from zope.interface import implementer
+
+from socksproxy.address import IPAddress
+from socksproxy.errors import NameNotFound, TooManyConnections
+from socksproxy.relay.leg import addressAndPort
+
+MAX_WAITING = 1024
+
+
+@dataclass(eq=False)
+class _LookUp:
+    name: str
+    client: str
+    result: Deferred[list[IPAddress]]
+    done: bool = False
+
+
+class BoundedResolver:
+    """
+    Resolves names through Twisted's name resolver.
+    """
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        resolver: IHostnameResolver,
+        inFlight: int = 64,
+        perClient: int = 8,
+        timeout: float = 5.0,
+    ) -> None:
+        """
+        @param clock: Time.
+        @param resolver: Usually C{reactor.nameResolver}.
+        @param inFlight: Most look-ups under way.
+        @param perClient: Most look-ups under way for one client.
+        @param timeout: Seconds from the call to an answer.
+        """
+        self._clock = clock
+        self._resolver = resolver
+        self._inFlight = inFlight
+        self._perClient = perClient
+        self._timeout = timeout
+        self._running = 0
+        self._clients: Counter[str] = Counter()
+        self._waiting: deque[_LookUp] = deque()
+
+    def resolve(self, name: str, client: str) -> Deferred[list[IPAddress]]:
+        """
+        Look a name up.
+
+        @param name: A checked host name.
+        @param client: For whom.
+        @return: Its addresses in the resolver's order, without repetitions;
+            fails with L{NameNotFound}, or L{TooManyConnections} when too many
+            are waiting already. Cancelling gives the answer up, not the
+            thread.
+        """
+        lookUp = _LookUp(name, client, Deferred(lambda _: None))
+        result = lookUp.result
+        if len(self._waiting) >= MAX_WAITING:
+            result.errback(TooManyConnections("too many names are being looked up"))
+            return result
+        timeout = self._clock.callLater(self._timeout, self._expire, lookUp)
+
+        def decided(answer: object) -> object:
+            lookUp.done = True
+            if timeout.active():
+                timeout.cancel()
+            return answer
+
+        result.addBoth(decided)
+        self._waiting.append(lookUp)
+        self._startWaiting()
+        return result
+
+    def _expire(self, lookUp: _LookUp) -> None:
+        lookUp.result.errback(NameNotFound("the name took too long to resolve"))
+
+    def _startWaiting(self) -> None:
+        """
+        Start the oldest look-ups whose clients have room for them.
+        """
+        postponed: list[_LookUp] = []
+        while self._waiting and self._running < self._inFlight:
+            lookUp = self._waiting.popleft()
+            if lookUp.done:
+                continue
+            if self._clients[lookUp.client] >= self._perClient:
+                postponed.append(lookUp)
+            else:
+                self._start(lookUp)
+        self._waiting.extendleft(reversed(postponed))
+
+    def _start(self, lookUp: _LookUp) -> None:
+        self._running += 1
+        self._clients[lookUp.client] += 1
+        self._resolver.resolveHostName(_Collector(self, lookUp), lookUp.name)
+
+    def finished(self, lookUp: _LookUp, addresses: Sequence[IPAddress]) -> None:
+        """
+        Take the outcome of a look-up, perhaps long after anybody waited.
+        """
+        self._running -= 1
+        self._clients[lookUp.client] -= 1
+        if not self._clients[lookUp.client]:
+            del self._clients[lookUp.client]
+        if not lookUp.done:
+            if addresses:
+                lookUp.result.callback(list(dict.fromkeys(addresses)))
+            else:
+                lookUp.result.errback(NameNotFound())
+        self._startWaiting()
+
+
+@implementer(IResolutionReceiver)
+class _Collector:
+    """
+    Gathers the answers to one look-up.
+    """
+
+    def __init__(self, resolver: BoundedResolver, lookUp: _LookUp) -> None:
+        self._resolver = resolver
+        self._lookUp = lookUp
+        self._addresses: list[IPAddress] = []
+
+    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
+        pass
+
+    def addressResolved(self, address: IAddress) -> None:
+        host, _ = addressAndPort(address)
+        if host is not None:
+            self._addresses.append(host)
+
+    def resolutionComplete(self) -> None:
+        self._resolver.finished(self._lookUp, self._addresses)

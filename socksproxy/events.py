@@ -1,0 +1,97 @@
+"""
+What socksproxy logs, as structured events with stable fields.
+
+Every connection ends with one access event (C{log_event="access"}), and every
+wrong password makes one authentication failure (C{log_event="auth-failure"}),
+whose text stays as it is, so that fail2ban and the like can rely on it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+from twisted.logger import Logger
+
+log = Logger(namespace="socksproxy")
+
+MAX_SHOWN = 64
+
+
+def printable(octets: bytes) -> str:
+    """
+    Show octets from the network in a log: printable ASCII as it is, anything
+    else escaped, and not more than a line can bear.
+
+    @return: Text without control characters, spaces or quotes.
+    """
+    shown = "".join(
+        chr(octet) if 0x21 <= octet <= 0x7E and octet not in b"\"'\\" else f"\\x{octet:02x}"
+        for octet in octets[:MAX_SHOWN]
+    )
+    return shown + "..." if len(octets) > MAX_SHOWN else shown
+
+
+@dataclass(slots=True)
+class AccessRecord:
+    """
+    What is known of a connection when it ends.
+
+    @ivar protocol: SOCKS4, SOCKS4a, SOCKS5, HTTP, or C{-} when the client
+        never said.
+    @ivar listener: The listener's description.
+    @ivar client: The client's address and port.
+    @ivar user: The name of the logged-in user, or C{-}.
+    @ivar claimed: The USERID of SOCKS4, which proves nothing, or C{-}.
+    @ivar command: CONNECT, or C{-}.
+    @ivar destination: What the client asked for, or C{-}.
+    @ivar address: The address that was dialled in the end, or C{-}.
+    @ivar result: C{succeeded}, or why not.
+    @ivar sent: Octets from the client to the target.
+    @ivar received: Octets from the target to the client.
+    @ivar duration: Seconds from accept to the end.
+    @ivar reason: Why the connection ended.
+    """
+
+    protocol: str = "-"
+    listener: str = "-"
+    client: str = "-"
+    user: str = "-"
+    claimed: str = "-"
+    command: str = "-"
+    destination: str = "-"
+    address: str = "-"
+    result: str = "-"
+    sent: int = 0
+    received: int = 0
+    duration: float = 0.0
+    reason: str = "-"
+
+    def emit(self) -> None:
+        """
+        Log it.
+        """
+        log.info(
+            "{protocol} {client} {user} {command} {destination} [{address}]: {result};"
+            " {sent} sent, {received} received, {duration:.3f} s; {reason}",
+            log_event="access",
+            **asdict(self),
+        )
+
+
+def authenticationFailed(host: str, port: int, protocol: str, listener: str, user: bytes) -> None:
+    """
+    Log a wrong user name or password.
+
+    @param host: The client's address.
+    @param port: The client's port.
+    @param user: The user name as sent.
+    """
+    log.warn(
+        "Authentication failure from {host} port {port}: {protocol} on {listener}, user {user}",
+        log_event="auth-failure",
+        host=host,
+        port=port,
+        protocol=protocol,
+        listener=listener,
+        user=printable(user),
+    )

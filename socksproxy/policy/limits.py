@@ -1,0 +1,93 @@
+"""
+How many connections are let in at a time.
+"""
+
+from collections import Counter
+
+from socksproxy.errors import TooManyConnections
+
+
+class ConnectionLimits:
+    """
+    Caps on connections: in all, for one source, and on those whose handshake
+    is not over.
+    """
+
+    def __init__(self, total: int = 4000, perSource: int = 500, handshakes: int = 1000) -> None:
+        """
+        @param total: Most connections at a time.
+        @param perSource: Most connections at a time from one remote source.
+        @param handshakes: Most connections at a time that have not made
+            their request.
+        """
+        self.total = total
+        self.perSource = perSource
+        self.handshakes = handshakes
+        self._open = 0
+        self._shaking = 0
+        self._sources: Counter[str] = Counter()
+
+    def admit(self) -> "Slot":
+        """
+        Let a connection in.
+
+        @return: Its place, to be released when it is gone.
+        @raise TooManyConnections: There is no place for it.
+        """
+        if self._open >= self.total:
+            raise TooManyConnections(f"{self.total} connections are open")
+        if self._shaking >= self.handshakes:
+            raise TooManyConnections(f"{self.handshakes} handshakes are under way")
+        return Slot(self)
+
+
+class Slot:
+    """
+    The place of one connection under its L{ConnectionLimits}.
+    """
+
+    __slots__ = ("_held", "_limits", "_shaking", "_source")
+
+    def __init__(self, limits: ConnectionLimits) -> None:
+        self._limits = limits
+        self._source: str | None = None
+        self._held = True
+        self._shaking = True
+        limits._open += 1
+        limits._shaking += 1
+
+    def attribute(self, source: str) -> None:
+        """
+        Count this connection for a source, which is not known before the
+        header where a load balancer sends one.
+
+        @raise TooManyConnections: The source has too many.
+        """
+        limits = self._limits
+        if limits._sources[source] >= limits.perSource:
+            raise TooManyConnections(f"{limits.perSource} connections from {source} are open")
+        limits._sources[source] += 1
+        self._source = source
+
+    def handshakeDone(self) -> None:
+        """
+        The request has been made; may be called more than once.
+        """
+        if self._shaking:
+            self._shaking = False
+            self._limits._shaking -= 1
+
+    def release(self) -> None:
+        """
+        Give the place back; may be called more than once.
+        """
+        if not self._held:
+            return
+        self._held = False
+        self.handshakeDone()
+        limits = self._limits
+        limits._open -= 1
+        if self._source is not None:
+            limits._sources[self._source] -= 1
+            if not limits._sources[self._source]:
+                del limits._sources[self._source]
