@@ -13,7 +13,8 @@ every rule, are refused, and full-width digits are folded before the check.
 
 import re
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from socket import AF_INET, AF_INET6, inet_pton
 
 import idna
 
@@ -82,9 +83,13 @@ def hostFromText(text: str) -> IPAddress | None:
     @param text: Dotted quad or IPv6 text; a zone (C{%eth0}) is dropped.
     @return: The address, or L{None} if the text is not one.
     """
+    # inet_pton is several times faster than ipaddress's own parser, and just
+    # as strict.
     try:
-        return normalized(ip_address(text.partition("%")[0]))
-    except ValueError:
+        if ":" in text:
+            return hostFromPacked(inet_pton(AF_INET6, text.partition("%")[0]))
+        return IPv4Address(inet_pton(AF_INET, text))
+    except (OSError, ValueError):
         return None
 
 

@@ -8,7 +8,8 @@ whose text stays as it is, so that fail2ban and the like can rely on it.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from dataclasses import fields as dataclass_fields
 
 from twisted.logger import Logger
 
@@ -66,16 +67,24 @@ class AccessRecord:
     duration: float = 0.0
     reason: str = "-"
 
+    def __str__(self) -> str:
+        return (
+            f"{self.protocol} {self.client} {self.user} {self.command} {self.destination}"
+            f" [{self.address}]: {self.result}; {self.sent} sent, {self.received} received,"
+            f" {self.duration:.3f} s; {self.reason}"
+        )
+
     def emit(self) -> None:
         """
-        Log it.
+        Log it: as text, and field by field.
         """
-        log.info(
-            "{protocol} {client} {user} {command} {destination} [{address}]: {result};"
-            " {sent} sent, {received} received, {duration:.3f} s; {reason}",
-            log_event="access",
-            **asdict(self),
-        )
+        # One field to format instead of eleven, since Twisted's formatter is
+        # slow enough to be felt with thousands of connections a second.
+        fields = {name: getattr(self, name) for name in _fieldNames}
+        log.info("{access}", log_event="access", access=self, **fields)
+
+
+_fieldNames = tuple(field.name for field in dataclass_fields(AccessRecord))
 
 
 def authenticationFailed(host: str, port: int, protocol: str, listener: str, user: bytes) -> None:

@@ -11,21 +11,21 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, ip_network
+from ipaddress import ip_network
 from typing import Protocol as Interface
 from typing import TypeVar
 
 from twisted.cred.credentials import ICredentials
 from twisted.cred.error import LoginFailed, UnauthorizedLogin
 from twisted.cred.portal import Portal
-from twisted.internet.address import UNIXAddress
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from socksproxy.address import Destination, IPAddress
+from socksproxy.address import Destination, IPAddress, hostFromText
 from socksproxy.auth.credentials import OctetPassword
 from socksproxy.auth.throttle import FailureThrottle
 from socksproxy.errors import (
@@ -39,7 +39,7 @@ from socksproxy.events import AccessRecord, authenticationFailed, log
 from socksproxy.interfaces import ClientOrigin, IProxyAvatar
 from socksproxy.policy.limits import ConnectionLimits, Slot
 from socksproxy.relay import Leg, Relay, RelayResult, RelayTimers
-from socksproxy.relay.leg import Receiver, abort, addressAndPort, endStream, tuneSocket
+from socksproxy.relay.leg import Receiver, abort, endStream, tuneSocket, writeThrough
 
 Login = TypeVar("Login")
 
@@ -306,7 +306,7 @@ class InboundProtocol(Leg):
         Send a message of the handshake.
         """
         self._answered = True
-        self.transport.write(message)
+        writeThrough(self.transport, message)
 
     def fail(self, error: SOCKSProxyError) -> None:
         """
@@ -335,7 +335,7 @@ class InboundProtocol(Leg):
         self._stopDeadline()
         self._refusedFor(error)
         if message:
-            self.transport.write(message)
+            writeThrough(self.transport, message)
         if self._ended:
             self.transport.loseConnection()
             return
@@ -443,12 +443,10 @@ class InboundProtocol(Leg):
         return deferLater(clock, delay).addCallback(lambda _: failed)
 
     def _connected(self, target: Leg, answers: Answers) -> None:
-        host, port = addressAndPort(target.transport.getPeer())
-        if host is not None:
-            self.record.address = str(Destination(host, port))
+        self.record.address = shownAddress(target.transport.getPeer())
         self.record.result = "succeeded"
         tuneSocket(target.transport)
-        self.transport.write(answers.granted(*target.localAddress()))
+        writeThrough(self.transport, answers.granted(*target.localAddress()))
         self._relay = Relay(
             self.inbound.clock, self, target, self.inbound.timers.relay, self._relayEnded
         )
@@ -503,8 +501,7 @@ class InboundProtocol(Leg):
         if self._slot is not None:
             self._slot.release()
         self.inbound.connections.discard(self)
-        host, port = _hostAndPort(self.transport.getPeer())
-        self.record.client = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.record.client = shownAddress(self.transport.getPeer())
         self.record.duration = self.inbound.clock.seconds() - self._accepted
         self.record.emit()
 
@@ -516,17 +513,26 @@ def sourceOf(peer: IAddress) -> str:
     """
     if isinstance(peer, UNIXAddress):
         return "unix"
-    host, _ = addressAndPort(peer)
-    if isinstance(host, IPv6Address):
-        return str(ip_network((host, 64), strict=False))
-    return str(host)
+    if isinstance(peer, IPv6Address):
+        host = hostFromText(peer.host)
+        if host is not None and host.version == 6:
+            return str(ip_network((host, 64), strict=False))
+        return str(host)
+    return peer.host if isinstance(peer, IPv4Address) else "-"
 
 
 def _hostAndPort(peer: IAddress) -> tuple[str, int]:
-    host, port = addressAndPort(peer)
-    if host is None:
-        return ("unix" if isinstance(peer, UNIXAddress) else "-"), 0
-    return str(host), port
+    if isinstance(peer, IPv4Address | IPv6Address):
+        return peer.host, peer.port
+    return ("unix" if isinstance(peer, UNIXAddress) else "-"), 0
+
+
+def shownAddress(address: IAddress) -> str:
+    """
+    Write a transport's address for a log.
+    """
+    host, port = _hostAndPort(address)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _failed(failure: Failure) -> Deferred[None]:

@@ -15,6 +15,7 @@ from twisted.internet.interfaces import (
     ITCPTransport,
 )
 from twisted.internet.protocol import Protocol
+from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -192,6 +193,24 @@ def addressAndPort(address: object) -> tuple[IPAddress | None, int]:
     if isinstance(address, IPv4Address | IPv6Address):
         return hostFromText(address.host), address.port
     return None, 0
+
+
+def writeThrough(transport: StreamTransport, data: bytes) -> None:
+    """
+    Write to a transport, into the socket at once where it has room and nothing
+    is queued before. The reactor's way, to queue and to wait for the socket to
+    be writable, takes two more system calls and a turn of the loop.
+    """
+    if isinstance(transport, Connection) and not (
+        transport.TLS or transport.dataBuffer or transport._tempDataLen or transport.disconnecting
+    ):
+        written = transport.writeSomeData(data)
+        if isinstance(written, int):
+            if written == len(data):
+                return
+            data = data[written:]
+    # Any error is found again by the reactor, which knows what to do.
+    transport.write(data)
 
 
 def endStream(transport: StreamTransport) -> None:

@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTim
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from socksproxy.relay.leg import Leg, abort, endStream
+from socksproxy.relay.leg import Leg, abort, endStream, writeThrough
 
 WATCH_PERIOD = 5.0
 """
@@ -77,7 +77,6 @@ class _Direction:
         self.name = name
         self.source = source.transport
         self.sink = sink.transport
-        self._write = self.sink.write
         self.count = 0
         self.paused = False
         self.ended = False
@@ -87,7 +86,7 @@ class _Direction:
 
     def dataReceived(self, data: bytes) -> None:
         self.count += len(data)
-        self._write(data)
+        writeThrough(self.sink, data)
 
     def readConnectionLost(self) -> None:
         self._relay.directionEnded(self)
