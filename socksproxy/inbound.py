@@ -19,7 +19,7 @@ from twisted.cred.credentials import ICredentials
 from twisted.cred.error import LoginFailed, UnauthorizedLogin
 from twisted.cred.portal import Portal
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
 from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
 from twisted.internet.protocol import Factory
 from twisted.internet.task import deferLater
@@ -94,6 +94,27 @@ class Inbound:
     limits: ConnectionLimits = field(default_factory=ConnectionLimits)
     throttle: FailureThrottle = field(default_factory=FailureThrottle)
     connections: set[InboundProtocol] = field(default_factory=set)
+    _waiting: list[Deferred[None]] = field(default_factory=list)
+
+    def whenEmpty(self) -> Deferred[None]:
+        """
+        Wait for the last connection to end.
+        """
+        if not self.connections:
+            return succeed(None)
+        waiting: Deferred[None] = Deferred()
+        self._waiting.append(waiting)
+        return waiting
+
+    def ended(self, connection: InboundProtocol) -> None:
+        """
+        Forget a connection.
+        """
+        self.connections.discard(connection)
+        if not self.connections:
+            waiting, self._waiting = self._waiting, []
+            for deferred in waiting:
+                deferred.callback(None)
 
 
 class InboundFactory(Factory):
@@ -262,7 +283,7 @@ class InboundProtocol(Leg):
             if self.inbound.balanced:
                 self._attribute()
         except TooManyConnections:
-            return _failed(Failure())
+            return fail(Failure())
         loggingIn = maybeDeferred(self.inbound.portal.login, credentials, origin, IProxyAvatar)
         if not loggingIn.called:
             # Our own time does not count against the client.
@@ -500,10 +521,10 @@ class InboundProtocol(Leg):
         self._endSession()
         if self._slot is not None:
             self._slot.release()
-        self.inbound.connections.discard(self)
         self.record.client = shownAddress(self.transport.getPeer())
         self.record.duration = self.inbound.clock.seconds() - self._accepted
         self.record.emit()
+        self.inbound.ended(self)
 
 
 def sourceOf(peer: IAddress) -> str:
@@ -533,9 +554,3 @@ def shownAddress(address: IAddress) -> str:
     """
     host, port = _hostAndPort(address)
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _failed(failure: Failure) -> Deferred[None]:
-    deferred: Deferred[None] = Deferred()
-    deferred.errback(failure)
-    return deferred

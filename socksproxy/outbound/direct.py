@@ -8,7 +8,7 @@ server that answers differently the second time gains nothing.
 
 from __future__ import annotations
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import (
     IProtocol,
     IProtocolFactory,
@@ -89,7 +89,7 @@ class DirectOutbound:
         if not isinstance(host, str):
             return succeed([host])
         if host.endswith(_UNRESOLVABLE):
-            return _failing(NameNotFound("a name of a hidden service has no address"))
+            return fail(NameNotFound("a name of a hidden service has no address"))
         return self._resolver.resolve(host, self._client)
 
     def _vetted(self, addresses: list[IPAddress]) -> list[IPAddress]:
@@ -124,9 +124,3 @@ class _DirectEndpoint:
 
 def _timedOut(result: IProtocol | Failure, seconds: float) -> Failure:
     return Failure(ConnectTimedOut())
-
-
-def _failing(error: Exception) -> Deferred[list[IPAddress]]:
-    deferred: Deferred[list[IPAddress]] = Deferred()
-    deferred.errback(error)
-    return deferred

@@ -15,8 +15,11 @@ import socket
 from collections.abc import Callable, Iterator
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 
+from zope.interface import implementer
+
 from socksproxy.address import IPAddress
 from socksproxy.errors import NotAllowed
+from socksproxy.interfaces import IAddressPolicy
 
 # ipaddress.is_private and is_global are not enough: they let shared address
 # space (100.64.0.0/10) and the translation prefixes through.
@@ -62,25 +65,23 @@ _TEREDO = IPv6Network("2001::/32")
 _MASK32 = 0xFFFFFFFF
 
 
+@implementer(IAddressPolicy)
 class AnyAddress:
     """
     Lets every address pass: the policy for clients on this very host, and
     for everybody under C{--allow-private}.
-
-    Implements L{IAddressPolicy<socksproxy.interfaces.IAddressPolicy>}.
     """
 
     def check(self, address: IPAddress) -> None:
         """
-        See L{IAddressPolicy<socksproxy.interfaces.IAddressPolicy>}.
+        See L{IAddressPolicy}.
         """
 
 
+@implementer(IAddressPolicy)
 class PublicAddresses:
     """
     Lets only addresses pass that are neither internal nor this host's own.
-
-    Implements L{IAddressPolicy<socksproxy.interfaces.IAddressPolicy>}.
     """
 
     def __init__(self, isOwn: Callable[[IPAddress], bool] | None = None) -> None:
@@ -91,7 +92,7 @@ class PublicAddresses:
 
     def check(self, address: IPAddress) -> None:
         """
-        See L{IAddressPolicy<socksproxy.interfaces.IAddressPolicy>}.
+        See L{IAddressPolicy}.
         """
         if isInternal(address) or self._isOwn(address):
             raise NotAllowed("the address is internal")

@@ -1,0 +1,273 @@
+"""
+The proxy as a Twisted service, for C{twistd} and for programs that have room
+for a proxy::
+
+    from socksproxy.config import Configuration
+    from socksproxy.service import ProxyService
+
+    proxy = ProxyService(reactor, Configuration(listen=["tcp:1080:interface=127.0.0.1"]))
+    proxy.setServiceParent(application)
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.cred.portal import Portal
+from twisted.internet.address import UNIXAddress
+from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IAddress, IDelayedCall, IListeningPort
+from twisted.python.failure import Failure
+
+from socksproxy.auth.realm import ProxyRealm
+from socksproxy.auth.throttle import FailureThrottle
+from socksproxy.config import Configuration, withoutSecrets
+from socksproxy.dns.resolver import BoundedResolver
+from socksproxy.errors import ConfigurationError
+from socksproxy.events import log
+from socksproxy.inbound import Inbound
+from socksproxy.interfaces import ClientOrigin, IAddressPolicy, IOutbound
+from socksproxy.listener import ProxyFactory
+from socksproxy.outbound.direct import DirectOutbound
+from socksproxy.policy.rules import AnyAddress, PublicAddresses
+from socksproxy.relay.leg import addressAndPort
+
+
+class ProxyService(Service):
+    """
+    Listens, and serves until it is stopped.
+
+    @ivar drain: Seconds that transfers under way get when it stops.
+    """
+
+    def __init__(self, reactor: Any, configuration: Configuration) -> None:
+        """
+        @param reactor: The reactor.
+        @param configuration: What to do.
+        """
+        self._reactor = reactor
+        self._configuration = configuration
+        self.drain = configuration.drain
+        self._resolver = BoundedResolver(reactor, reactor.nameResolver)
+        self._anyAddress: IAddressPolicy = AnyAddress()
+        self._publicAddresses: IAddressPolicy = PublicAddresses()
+        self._portal = Portal(
+            ProxyRealm(self._outboundFor), list(configuration.effectiveCheckers())
+        )
+        self._throttle = FailureThrottle()
+        self._listeners: list[_Listener] = []
+        self._opened = False
+        self._stopping: Deferred[None] | None = None
+
+    def openPorts(self) -> None:
+        """
+        Start listening. Called by C{privilegedStartService}; whoever wants to
+        know earlier whether the ports are free, as a daemon before it forks,
+        may call it first.
+
+        @raise ConfigurationError: An endpoint string is wrong, a port is not
+            to be had, or the proxy would be an open relay. Nothing is left
+            listening.
+        """
+        if self._opened:
+            return
+        self._opened = True
+        try:
+            for description in self._configuration.listen:
+                listener = self._listen(description)
+                self._listeners.append(listener)
+                self._refuseOpenRelay(listener)
+        except ConfigurationError:
+            self._closePorts()
+            raise
+
+    def privilegedStartService(self) -> None:
+        """
+        See C{IService}.
+        """
+        self.openPorts()
+        super().privilegedStartService()
+
+    def startService(self) -> None:
+        """
+        See C{IService}.
+        """
+        self.openPorts()
+        super().startService()
+        self._announce()
+
+    def stopService(self) -> Deferred[None]:
+        """
+        Stop listening, let transfers end for the time that they get, and cut
+        off the rest.
+
+        @return: Fires when nothing is left.
+        """
+        super().stopService()
+        closing: list[Deferred[Any]] = [self._closePorts()]
+        inbounds = [listener.inbound for listener in self._listeners]
+        relaying = 0
+        for inbound in inbounds:
+            relaying += sum(connection.shutDown() for connection in list(inbound.connections))
+            closing.append(inbound.whenEmpty())
+        if relaying and self.drain > 0:
+            log.info(
+                "Waiting up to {seconds} s for {relaying} transfers",
+                seconds=self.drain,
+                relaying=relaying,
+            )
+        cutOff: IDelayedCall = self._reactor.callLater(self.drain, self.abortConnections)
+
+        def done(_: object) -> None:
+            if cutOff.active():
+                cutOff.cancel()
+
+        return DeferredList(closing).addCallback(done)
+
+    def abortConnections(self) -> None:
+        """
+        Cut off whatever is under way.
+        """
+        for listener in self._listeners:
+            for connection in list(listener.inbound.connections):
+                connection.abort("shut down")
+
+    def _outboundFor(self, origin: ClientOrigin) -> IOutbound:
+        free = origin.local or self._configuration.allowPrivate
+        policy = self._anyAddress if free else self._publicAddresses
+        return DirectOutbound(self._reactor, self._reactor, self._resolver, policy, origin.source)
+
+    def _listen(self, description: str) -> _Listener:
+        configuration = self._configuration
+        shown = withoutSecrets(description)
+        inbound = Inbound(
+            self._portal,
+            self._reactor,
+            listener=shown,
+            balanced=description.startswith("haproxy:"),
+            timers=configuration.timers,
+            limits=configuration.limits,
+            throttle=self._throttle,
+        )
+        try:
+            endpoint = serverFromString(self._reactor, description)
+        except Exception as e:
+            # Parsers are plugins and raise what they like.
+            raise ConfigurationError(f"cannot listen on {shown}: {_reasonOf(e)}") from e
+        listener = _Listener(shown, inbound)
+        listener.start(endpoint.listen(ProxyFactory(inbound)))
+        return listener
+
+    def _refuseOpenRelay(self, listener: _Listener) -> None:
+        if (
+            not listener.inbound.local
+            and self._configuration.admitsAnybody()
+            and not self._configuration.openRelay
+        ):
+            raise ConfigurationError(
+                f"{listener.description} would let anybody use this proxy:"
+                " give --auth, or --open-relay if that is what you want"
+            )
+
+    def _closePorts(self) -> Deferred[Any]:
+        return DeferredList([listener.stop() for listener in self._listeners])
+
+    def _announce(self) -> None:
+        """
+        Say what listens where, for whom, and how to try it.
+        """
+        anybody = self._configuration.admitsAnybody()
+        for listener in self._listeners:
+            log.info(
+                "{description} is open for SOCKS4, SOCKS4a and SOCKS5, authentication {auth}",
+                description=listener.description,
+                auth="off" if anybody else "on",
+            )
+            example = listener.example("" if anybody else "--proxy-user USER ")
+            if example:
+                log.info("Try: {example}", example=example)
+            if not listener.inbound.local:
+                self._warnOf(listener)
+
+    def _warnOf(self, listener: _Listener) -> None:
+        if self._configuration.admitsAnybody():
+            log.warn(
+                "--open-relay: whoever reaches {description} can use this proxy",
+                description=listener.description,
+            )
+        if self._configuration.allowPrivate:
+            log.warn(
+                "--allow-private: clients of {description} can reach internal addresses",
+                description=listener.description,
+            )
+
+
+class _Listener:
+    """
+    One listening endpoint.
+    """
+
+    def __init__(self, description: str, inbound: Inbound) -> None:
+        self.description = description
+        self.inbound = inbound
+        self._port: IListeningPort | None = None
+
+    def start(self, listening: Deferred[IListeningPort]) -> None:
+        """
+        Wait for the port. Most endpoints have it at once, and then a failure
+        is raised at once.
+        """
+        failures: list[Failure] = []
+        listening.addCallbacks(self._listening, failures.append)
+        if failures:
+            reason = _reasonOf(failures[0].value)
+            raise ConfigurationError(f"cannot listen on {self.description}: {reason}")
+
+    def _listening(self, port: IListeningPort) -> None:
+        self._port = port
+        address = port.getHost()
+        self.inbound.local = not self.inbound.balanced and _isLocal(address)
+
+    def stop(self) -> Deferred[Any]:
+        port, self._port = self._port, None
+        if port is None:
+            return succeed(None)
+        return succeed(port).addCallback(lambda port: port.stopListening())
+
+    def example(self, user: str) -> str:
+        """
+        Give a command that shows this listener at work, if there is one.
+        """
+        address = None if self._port is None else self._port.getHost()
+        host, port = addressAndPort(address)
+        if isinstance(address, UNIXAddress) or host is None or self.inbound.balanced:
+            return ""
+        if host.is_unspecified:
+            host = IPv4Address("127.0.0.1") if host.version == 4 else IPv6Address("::1")
+        shown = f"[{host}]" if host.version == 6 else str(host)
+        return f"curl {user}--proxy socks5h://{shown}:{port} https://example.com/"
+
+
+def _isLocal(address: IAddress) -> bool:
+    """
+    Tell whether only this host can connect to an address.
+    """
+    if isinstance(address, UNIXAddress):
+        return True
+    host, _ = addressAndPort(address)
+    return host is not None and host.is_loopback
+
+
+def _reasonOf(error: BaseException | None) -> str:
+    """
+    Say in a few words why an endpoint could not be had.
+    """
+    if isinstance(error, CannotListenError):
+        error = error.socketError
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
+    return withoutSecrets(str(error)).replace("\n", " ") or type(error).__name__

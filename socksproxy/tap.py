@@ -1,0 +1,195 @@
+"""
+C{twistd socksproxy}: the command line.
+"""
+
+from __future__ import annotations
+
+import resource
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.application.service import IService, MultiService
+from twisted.cred.credentials import IAnonymous, IUsernamePassword
+from twisted.cred.strcred import (
+    AuthOptionMixin,
+    InvalidAuthType,
+    UnsupportedInterfaces,
+    makeChecker,
+)
+from twisted.logger import ILogObserver
+from twisted.python import usage
+
+from socksproxy.config import DEFAULT_LISTENER, Configuration
+from socksproxy.errors import ConfigurationError
+from socksproxy.log import DEFAULT_COUNT, DEFAULT_SIZE, observerFor
+from socksproxy.policy.limits import ConnectionLimits
+from socksproxy.service import ProxyService
+from socksproxy.signals import SignalService
+
+PROGRAM = "twistd socksproxy"
+
+RESERVED_DESCRIPTORS = 128
+"""
+File descriptors that are not for connections: ports, logs, look-ups.
+"""
+
+RESOLVER_THREADS = 64
+
+
+class Options(usage.Options, AuthOptionMixin):
+    """
+    The options, checked.
+    """
+
+    synopsis = "[options]"
+    longdesc = (
+        "A SOCKS4, SOCKS4a and SOCKS5 proxy. Without options it listens on"
+        f" {DEFAULT_LISTENER} and lets everybody on this host use it."
+    )
+    supportedInterfaces = (IUsernamePassword, IAnonymous)
+
+    optFlags = [
+        ["open-relay", None, "Listen on non-loopback addresses without authentication."],
+        ["allow-private", None, "Let clients from elsewhere reach internal addresses."],
+    ]
+    optParameters = [
+        ["drain", None, 30, "Seconds for transfers under way after SIGTERM.", float],
+        ["log-format", None, "text", "Format of twistd's --logfile: text or json."],
+        ["log-size", None, DEFAULT_SIZE, "Octets after which the log file is rotated.", int],
+        ["log-count", None, DEFAULT_COUNT, "Rotated log files that are kept.", int],
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["listen"] = []
+
+    def opt_listen(self, description: str) -> None:
+        """
+        Listen on a Twisted server endpoint, such as tcp:1080:interface=127.0.0.1.
+        May be given several times.
+        """
+        self["listen"].append(description)
+
+    def opt_auth(self, description: str) -> None:
+        """
+        Ask clients for a user name and password: passwords:PATH for a file
+        of hashed passwords. May be given several times; see --help-auth.
+        """
+        # Both would say it less clearly themselves, and one in a line more.
+        kind, _, path = description.partition(":")
+        if kind in ("file", "passwords"):
+            try:
+                with open(path, "rb"):
+                    pass
+            except OSError as e:
+                raise usage.UsageError(f"--auth: password file {path}: {e.strerror}") from e
+        try:
+            self.addChecker(makeChecker(description))
+        except UnsupportedInterfaces as e:
+            raise usage.UsageError(f"--auth: {kind} checks no passwords") from e
+        except InvalidAuthType as e:
+            raise usage.UsageError(f"--auth: {kind} is not known; see --help-auth") from e
+        except (ConfigurationError, ValueError) as e:
+            raise usage.UsageError(f"--auth: {e}") from e
+
+    def parseOptions(self, options: Sequence[str] | None = None) -> None:
+        """
+        See C{usage.Options}. Under twistd, which would print all of its own
+        help before the error, the error is one line.
+        """
+        try:
+            super().parseOptions(options)
+        except usage.error as e:
+            if getattr(self, "parent", None) is None:
+                raise
+            sys.exit(f"{PROGRAM}: {e}")
+
+    def postOptions(self) -> None:
+        """
+        Check what can be checked without doing anything yet.
+        """
+        if self["log-format"] not in ("text", "json"):
+            raise usage.UsageError("--log-format is text or json")
+        for name in ("drain", "log-size", "log-count"):
+            if self[name] < 0:
+                raise usage.UsageError(f"--{name} is not negative")
+
+    def configuration(self) -> Configuration:
+        """
+        Give what the options ask for.
+        """
+        return Configuration(
+            listen=tuple(self["listen"]) or (DEFAULT_LISTENER,),
+            checkers=tuple(self.get("credCheckers", ())),
+            openRelay=bool(self["open-relay"]),
+            allowPrivate=bool(self["allow-private"]),
+            drain=self["drain"],
+            limits=ConnectionLimits(total=_affordableConnections()),
+        )
+
+    def logObserver(self) -> ILogObserver | None:
+        """
+        Give the observer for twistd's C{--logfile}, or L{None} where the log
+        goes elsewhere.
+        """
+        parent: Any = getattr(self, "parent", None) or {}
+        if "logfile" not in parent or parent.get("logger") or parent.get("syslog"):
+            return None
+        path = parent["logfile"] or ("-" if parent.get("nodaemon") else "twistd.log")
+        if path == "-":
+            return None
+        return observerFor(path, self["log-format"], self["log-size"], self["log-count"])
+
+
+def makeService(options: Options) -> IService:
+    """
+    Make the service for C{twistd}. Its ports are opened right here, before
+    twistd forks: so a port in use is told on the terminal, in one line.
+
+    @param options: The parsed options.
+    """
+    from twisted.internet import reactor as installed
+
+    reactor: Any = installed
+    # Each look-up blocks a thread; the resolver has its own bound.
+    reactor.suggestThreadPoolSize(RESOLVER_THREADS)
+    proxy = ProxyService(reactor, options.configuration())
+    try:
+        proxy.openPorts()
+    except ConfigurationError as e:
+        sys.exit(f"{PROGRAM}: {e}")
+    daemon = _Daemon(options.logObserver())
+    proxy.setServiceParent(daemon)
+    SignalService(reactor, proxy).setServiceParent(daemon)
+    return daemon
+
+
+class _Daemon(MultiService):
+    """
+    The proxy with what belongs to a process of its own.
+    """
+
+    def __init__(self, observer: ILogObserver | None) -> None:
+        super().__init__()
+        self._observer = observer
+
+    def setServiceParent(self, parent: Any) -> None:
+        """
+        See C{IService}. The parent is the application, where twistd looks for
+        a log observer.
+        """
+        if self._observer is not None:
+            parent.setComponent(ILogObserver, self._observer)
+        super().setServiceParent(parent)
+
+
+def _affordableConnections() -> int:
+    """
+    Use as many file descriptors as the system lets us have, two for each
+    connection.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return max(16, (hard - RESERVED_DESCRIPTORS) // 2)
