@@ -363,7 +363,9 @@ class InboundProtocol(Leg):
         self.hold(_Lingering(self))
         endStream(self.transport)
         self.transport.resumeProducing()
-        self._deadline = self.inbound.clock.callLater(self.inbound.timers.linger, self._expire)
+        self._deadline = self.inbound.clock.callLater(
+            self.inbound.timers.linger, self.transport.loseConnection
+        )
 
     def drop(self, error: SOCKSProxyError) -> None:
         """

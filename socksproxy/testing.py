@@ -13,7 +13,7 @@ network in memory, on a clock that the test moves.
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,7 @@ from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IHostnameResolver,
     IHostResolution,
+    IProducer,
     IProtocol,
     IProtocolFactory,
     IPushProducer,
@@ -156,7 +157,7 @@ class MemoryTransport:
             self._producerPaused = True
             self.producer.pauseProducing()
 
-    def writeSequence(self, data: Sequence[bytes]) -> None:
+    def writeSequence(self, data: Iterable[bytes]) -> None:
         """
         See C{ITransport}.
         """
@@ -215,7 +216,7 @@ class MemoryTransport:
         """
         self.loseConnection()
 
-    def registerProducer(self, producer: IPushProducer, streaming: bool) -> None:
+    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
         """
         See C{IConsumer}.
 
@@ -223,7 +224,7 @@ class MemoryTransport:
         """
         if self.producer is not None:
             raise RuntimeError("a producer is registered already")
-        self.producer = producer
+        self.producer = IPushProducer(producer)
 
     def unregisterProducer(self) -> None:
         """

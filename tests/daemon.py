@@ -1,0 +1,104 @@
+"""
+The real daemon, started by tests as a user would start it.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import TracebackType
+
+ROOT = Path(__file__).resolve().parent.parent
+TWISTD = (sys.executable, "-c", "from twisted.scripts.twistd import run; run()")
+TIMEOUT = 30
+
+
+def environment() -> dict[str, str]:
+    """
+    Give the environment in which the checkout's own code is run.
+    """
+    return {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
+
+
+def run(
+    *arguments: str,
+    cwd: str | Path | None = None,
+    input: bytes = b"",  # noqa: A002
+) -> subprocess.CompletedProcess[bytes]:
+    """
+    Run twistd to its end.
+
+    @param arguments: Its command line.
+    """
+    return subprocess.run(
+        [*TWISTD, *arguments],
+        cwd=cwd or tempfile.gettempdir(),
+        env=environment(),
+        input=input,
+        capture_output=True,
+        timeout=TIMEOUT,
+    )
+
+
+class Daemon:
+    """
+    C{twistd -n socksproxy} in a folder of its own, as a context manager.
+
+    @ivar lines: What it has logged so far, as far as it has been read.
+    @ivar port: The port of its first listener.
+    @ivar process: The process.
+    """
+
+    def __init__(self, *arguments: str, listen: str = "tcp:0:interface=127.0.0.1") -> None:
+        """
+        @param arguments: Options of C{socksproxy}.
+        @param listen: The first listener.
+        """
+        self._arguments = ["--listen", listen, *arguments]
+        self.lines: list[str] = []
+        self.port = 0
+
+    def __enter__(self) -> "Daemon":
+        self._folder = tempfile.TemporaryDirectory()
+        self.process = subprocess.Popen(
+            [*TWISTD, "-n", "--pidfile=", "socksproxy", *self._arguments],
+            cwd=self._folder.name,
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        match = self.waitFor(r"Try: curl .*?://(?:\[.*?\]|[^:/]+):(\d+)")
+        self.port = int(match[1])
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGINT)
+        rest, _ = self.process.communicate(timeout=TIMEOUT)
+        self.lines += rest.splitlines()
+        self._folder.cleanup()
+
+    def waitFor(self, pattern: str) -> re.Match[str]:
+        """
+        Read the log up to a line that matches.
+
+        @return: The match.
+        @raise AssertionError: The daemon ended without such a line.
+        """
+        if self.process.stdout is None:
+            raise AssertionError("the daemon's output is not captured")
+        for line in self.process.stdout:
+            self.lines.append(line.rstrip("\n"))
+            match = re.search(pattern, line)
+            if match is not None:
+                return match
+        raise AssertionError(f"no line matches {pattern!r} in:\n" + "\n".join(self.lines))

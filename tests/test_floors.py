@@ -1,0 +1,182 @@
+"""
+The floors of the house: who may import whom, and what nobody may.
+"""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+from tests.daemon import ROOT, environment
+
+FLOORS = [
+    ("ground", ["errors", "address", "buffer"]),
+    ("wire", ["*._wire*"]),
+    (
+        "machines",
+        [
+            "socks._events",
+            "socks._machine",
+            "socks._negotiation*",
+            "socks.methods",
+            "auth.passwords",
+            "auth.throttle",
+            "policy.limits",
+        ],
+    ),
+    (
+        "protocols",
+        [
+            "relay.*",
+            "interfaces",
+            "events",
+            "auth.credentials",
+            "inbound",
+            "socks.protocol",
+            "policy.rules",
+        ],
+    ),
+    ("endpoints", ["listener", "dns.*", "outbound.*", "auth.checkers"]),
+    ("avatars", ["policy.avatar", "auth.realm"]),
+    ("service", ["config", "log", "service", "signals", "testing"]),
+    ("tap", ["tap", "__main__"]),
+]
+"""
+From the bottom up. A module imports from its own floor and from those below.
+"""
+
+PURE = ("ground", "wire", "machines")
+"""
+Floors that know neither Twisted nor zope.interface: bytes, time and randomness
+come in as arguments there.
+"""
+
+PURE_MAY_IMPORT = {"cryptography", "h11", "idna", "socksproxy"}
+
+MEETING_PLACES = {"relay", "policy", "auth", "dns", "outbound"}
+"""
+Packages that are not protocols, and that protocols may therefore import.
+"""
+
+
+def modules() -> dict[str, Path]:
+    """
+    Find every module of the package, named without C{socksproxy.}; packages,
+    whose C{__init__} only names what is public, are left out.
+    """
+    package = ROOT / "socksproxy"
+    return {
+        ".".join(path.relative_to(package).with_suffix("").parts): path
+        for path in sorted(package.rglob("*.py"))
+        if path.name != "__init__.py"
+    }
+
+
+def floorOf(module: str) -> int:
+    """
+    Give the number of a module's floor.
+    """
+    found = [
+        number
+        for number, (_, patterns) in enumerate(FLOORS)
+        if any(fnmatch(module, pattern) for pattern in patterns)
+    ]
+    assert found, f"{module} is on no floor: say in FLOORS where it belongs"
+    return found[0]
+
+
+def importsOf(path: Path) -> Iterator[str]:
+    """
+    Give the full names of what a module imports at its top level, where it
+    counts: a function's own imports happen when it is called.
+    """
+    for node in ast.parse(path.read_text()).body:
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or ""
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def ownImports(path: Path) -> set[str]:
+    """
+    Give the modules of socksproxy that a module imports.
+    """
+    names = modules()
+    imported = {
+        name.removeprefix("socksproxy.")
+        for name in importsOf(path)
+        if name.startswith("socksproxy.")
+    }
+    return {name for name in imported if name in names}
+
+
+@pytest.mark.parametrize("module", modules())
+def test_importsDownwards(module: str) -> None:
+    """
+    A module imports nothing from a floor above its own.
+    """
+    upward = [
+        imported
+        for imported in ownImports(modules()[module])
+        if floorOf(imported) > floorOf(module)
+    ]
+    assert upward == []
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if FLOORS[floorOf(name)][0] in PURE])
+def test_lowerFloorsArePure(module: str) -> None:
+    """
+    Codecs and machines import the standard library and a few pure libraries
+    only.
+    """
+    roots = {name.partition(".")[0] for name in importsOf(modules()[module])}
+    assert roots - PURE_MAY_IMPORT - set(sys.stdlib_module_names) == set()
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if "." in name])
+def test_protocolsDoNotImportOneAnother(module: str) -> None:
+    """
+    A protocol package imports no other protocol package.
+    """
+    package = module.partition(".")[0]
+    others = {
+        imported.partition(".")[0] for imported in ownImports(modules()[module]) if "." in imported
+    }
+    if package not in MEETING_PLACES:
+        assert others - MEETING_PLACES - {package} == set()
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if name != "__main__"])
+def test_importsNoReactor(module: str) -> None:
+    """
+    Importing a module installs no reactor: that is for the program to choose.
+    """
+    code = f"import sys, socksproxy.{module}; sys.exit('twisted.internet.reactor' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], env=environment(), check=True, timeout=60)
+
+
+def test_pluginModuleIsLight() -> None:
+    """
+    Loading the plugin module, as every Twisted program does, loads nothing of
+    socksproxy and no reactor.
+    """
+    code = (
+        "import sys, twisted.plugins.socksproxy_plugins\n"
+        "loaded = [name for name in sys.modules if name.startswith('socksproxy')]\n"
+        "sys.exit(bool(loaded) or 'twisted.internet.reactor' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], env=environment(), check=True, timeout=60)
+
+
+def test_pluginFolderIsNoPackage() -> None:
+    """
+    Our C{twisted} folders have no C{__init__}, which would hide Twisted or the
+    plugin.
+    """
+    assert not (ROOT / "twisted" / "__init__.py").exists()
+    assert not (ROOT / "twisted" / "plugins" / "__init__.py").exists()
