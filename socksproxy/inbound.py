@@ -466,6 +466,9 @@ class InboundProtocol(Leg):
         return deferLater(clock, delay).addCallback(lambda _: failed)
 
     def _connected(self, target: Leg, answers: Answers) -> None:
+        if self._lost:
+            abort(target.transport)
+            return
         self.record.address = shownAddress(target.transport.getPeer())
         self.record.result = "succeeded"
         tuneSocket(target.transport)

@@ -35,12 +35,13 @@ class RelayTimers:
 
     @ivar drain: For a peer that reads nothing while bytes wait for it.
     @ivar halfClosed: For any byte after one direction has ended.
-    @ivar idle: For any byte at all; 0 is for ever.
+    @ivar idle: For any byte at all; 0 is for ever. The default is a little
+        more than what RFC 5382 asks of every NAT on the way.
     """
 
     drain: float = 60.0
     halfClosed: float = 300.0
-    idle: float = 0.0
+    idle: float = 7800.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +167,7 @@ class Relay:
         self._up = _Direction(self, "client", client, target)
         self._down = _Direction(self, "target", target, client)
         self._watching: IDelayedCall | None = None
+        self._urgent = False
         self._reason = ""
 
     def start(self, earlyData: bytes = b"", clientEnded: bool = False) -> None:
@@ -186,8 +188,8 @@ class Relay:
         for direction in (self._up, self._down):
             if not (direction.paused or direction.ended or direction.lost):
                 direction.source.resumeProducing()
-        if self._timers.idle:
-            self.watch()
+        if self._watching is None and self._timers.idle:
+            self._lookIn(self._idlePeriod())
 
     def abort(self, reason: str) -> None:
         """
@@ -235,30 +237,38 @@ class Relay:
 
     def watch(self) -> None:
         """
-        Look after this relay from time to time while it waits for something.
+        Look after this relay every few seconds while it waits for something.
         """
-        if self._watching is None:
-            now = self._clock.seconds()
-            self._up.stuckFor(now)
-            self._down.stuckFor(now)
-            self._watching = self._clock.callLater(WATCH_PERIOD, self._look)
+        if not self._urgent:
+            self._urgent = True
+            self._lookIn(WATCH_PERIOD)
+
+    def _lookIn(self, seconds: float) -> None:
+        now = self._clock.seconds()
+        self._up.stuckFor(now)
+        self._down.stuckFor(now)
+        if self._watching is not None:
+            self._watching.cancel()
+        self._watching = self._clock.callLater(seconds, self._look)
 
     def _look(self) -> None:
         self._watching = None
+        self._urgent = any(d.paused or d.ended or d.lost for d in (self._up, self._down))
         now = self._clock.seconds()
-        stuck = {direction: direction.stuckFor(now) for direction in (self._up, self._down)}
-        reason = self._overdue(stuck)
+        reason = self._overdue({d: d.stuckFor(now) for d in (self._up, self._down)})
         if reason is not None:
             self.abort(reason)
-        elif self._waits():
+        elif self._urgent:
             self._watching = self._clock.callLater(WATCH_PERIOD, self._look)
+        elif self._timers.idle:
+            self._watching = self._clock.callLater(self._idlePeriod(), self._look)
 
-    def _waits(self) -> bool:
+    def _idlePeriod(self) -> float:
         """
-        Tell whether any timer runs.
+        How often a relay is looked at that waits for nothing but bytes. With
+        thousands of them, every few seconds would be felt.
         """
-        ups = (self._up, self._down)
-        return bool(self._timers.idle) or any(d.paused or d.ended or d.lost for d in ups)
+        return max(WATCH_PERIOD, self._timers.idle / 8)
 
     def _overdue(self, stuck: dict[_Direction, float]) -> str | None:
         """
