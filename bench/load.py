@@ -137,6 +137,7 @@ def throughput(proxyPort: int | None, sourcePort: int, streams: int, seconds: fl
         with socket.create_connection(
             ("127.0.0.1", sourcePort if proxyPort is None else proxyPort)
         ) as connection:
+            connection.settimeout(30)
             if proxyPort is not None:
                 _negotiate(connection, sourcePort)
             # With MSG_TRUNC the kernel throws the bytes away uncopied, so
@@ -153,10 +154,15 @@ def throughput(proxyPort: int | None, sourcePort: int, streams: int, seconds: fl
 
 
 def _negotiate(connection: socket.socket, port: int) -> None:
-    connection.sendall(b"\x05\x01\x00" + request(port))
-    answer = connection.recv(12, socket.MSG_WAITALL)
-    if answer[:4] != b"\x05\x00\x05\x00":
-        raise RuntimeError(f"the proxy answered {answer!r}")
+    # One message after the other, since not every proxy takes two at once.
+    for message, answer, length in (
+        (b"\x05\x01\x00", b"\x05\x00", 2),
+        (request(port), b"\x05\x00", 10),
+    ):
+        connection.sendall(message)
+        answered = connection.recv(length, socket.MSG_WAITALL)
+        if not answered.startswith(answer):
+            raise RuntimeError(f"the proxy answered {answered!r}")
 
 
 def _together(function: Callable[[int], None], count: int) -> None:

@@ -98,7 +98,8 @@ class ProxyService(Service):
         """
         self.openPorts()
         super().startService()
-        self._announce()
+        # Not before the process can be stopped again.
+        self._reactor.callWhenRunning(self._announce)
 
     def stopService(self) -> Deferred[None]:
         """

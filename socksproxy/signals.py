@@ -86,16 +86,20 @@ class SignalService(Service):
             return
         self._terminated = True
         log.info("Received SIGTERM, shutting down")
-        self._stop()
+        if self.running:
+            self._reactor.stop()
 
     def _interrupt(self) -> None:
-        log.info("Received SIGINT, shutting down")
         self._proxy.drain = 0
         self._proxy.abortConnections()
-        self._stop()
-
-    def _stop(self) -> None:
-        if self.running:
+        if not self.running:
+            return
+        previous = self._previous[signal.SIGINT]
+        if callable(previous):
+            # The reactor's own, after which the process dies of the signal,
+            # as a shell that has sent Ctrl-C expects.
+            previous(signal.SIGINT, None)
+        else:
             self._reactor.stop()
 
     def _hangUp(self) -> None:

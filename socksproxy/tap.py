@@ -160,8 +160,8 @@ def makeService(options: Options) -> IService:
     except ConfigurationError as e:
         sys.exit(f"{PROGRAM}: {e}")
     daemon = _Daemon(options.logObserver())
-    proxy.setServiceParent(daemon)
     SignalService(reactor, proxy).setServiceParent(daemon)
+    proxy.setServiceParent(daemon)
     return daemon
 
 

@@ -4,6 +4,7 @@ One of the two connections that a relay joins.
 
 from __future__ import annotations
 
+import socket
 from typing import Protocol as Interface
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -20,6 +21,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksproxy.address import IPAddress, hostFromText
+
+# Ask after a minute of silence, and give up after another. Not every system
+# has all of these.
+_KEEP_ALIVE = tuple(
+    (getattr(socket, name), value)
+    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
+    if hasattr(socket, name)
+)
 
 
 class StreamTransport(Interface):
@@ -193,6 +202,61 @@ def addressAndPort(address: object) -> tuple[IPAddress | None, int]:
     if isinstance(address, IPv4Address | IPv6Address):
         return hostFromText(address.host), address.port
     return None, 0
+
+
+def writeThrough(transport: StreamTransport, data: bytes) -> None:
+    """
+    Write to a transport, into the socket at once where it has room and nothing
+    is queued before. The reactor's way, to queue and to wait for the socket to
+    be writable, takes two more system calls and a turn of the loop.
+    """
+    if isinstance(transport, Connection) and not (
+        transport.TLS or transport.dataBuffer or transport._tempDataLen or transport.disconnecting
+    ):
+        written = transport.writeSomeData(data)
+        if isinstance(written, int):
+            if written == len(data):
+                return
+            data = data[written:]
+    # Any error is found again by the reactor, which knows what to do.
+    transport.write(data)
+
+
+def endStream(transport: StreamTransport) -> None:
+    """
+    Send the end of our stream once everything written has gone out. TLS knows
+    no half-close, so there the whole connection ends.
+    """
+    if not ISSLTransport.providedBy(transport):
+        loseWriteConnection = getattr(transport, "loseWriteConnection", None)
+        if loseWriteConnection is not None:
+            loseWriteConnection()
+            return
+    transport.loseConnection()
+
+
+def abort(transport: StreamTransport) -> None:
+    """
+    Drop a connection so that the peer sees a reset where the transport has
+    such a thing.
+    """
+    abortConnection = getattr(transport, "abortConnection", transport.loseConnection)
+    abortConnection()
+
+
+def tuneSocket(transport: StreamTransport) -> None:
+    """
+    Switch Nagle's algorithm off, since the peers' own writes already have the
+    right boundaries, and keep-alive on, since a relay may be silent for hours
+    while a peer is long gone.
+    """
+    if not ITCPTransport.providedBy(transport):
+        return
+    transport.setTcpNoDelay(True)
+    transport.setTcpKeepAlive(True)
+    handle = transport.getHandle()
+    for option, value in _KEEP_ALIVE:
+        handle.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def writeThrough(transport: StreamTransport, data: bytes) -> None:
