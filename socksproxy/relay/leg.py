@@ -254,57 +254,6 @@ def tuneSocket(transport: StreamTransport) -> None:
         return
     transport.setTcpNoDelay(True)
     transport.setTcpKeepAlive(True)
-    handle = transport.getHandle()
+    handle = transport.getHandle()  # type: ignore[attr-defined]
     for option, value in _KEEP_ALIVE:
         handle.setsockopt(socket.IPPROTO_TCP, option, value)
-
-
-def writeThrough(transport: StreamTransport, data: bytes) -> None:
-    """
-    Write to a transport, into the socket at once where it has room and nothing
-    is queued before. The reactor's way, to queue and to wait for the socket to
-    be writable, takes two more system calls and a turn of the loop.
-    """
-    if isinstance(transport, Connection) and not (
-        transport.TLS or transport.dataBuffer or transport._tempDataLen or transport.disconnecting
-    ):
-        written = transport.writeSomeData(data)
-        if isinstance(written, int):
-            if written == len(data):
-                return
-            data = data[written:]
-    # Any error is found again by the reactor, which knows what to do.
-    transport.write(data)
-
-
-def endStream(transport: StreamTransport) -> None:
-    """
-    Send the end of our stream once everything written has gone out. TLS knows
-    no half-close, so there the whole connection ends.
-    """
-    if not ISSLTransport.providedBy(transport):
-        loseWriteConnection = getattr(transport, "loseWriteConnection", None)
-        if loseWriteConnection is not None:
-            loseWriteConnection()
-            return
-    transport.loseConnection()
-
-
-def abort(transport: StreamTransport) -> None:
-    """
-    Drop a connection so that the peer sees a reset where the transport has
-    such a thing.
-    """
-    abortConnection = getattr(transport, "abortConnection", transport.loseConnection)
-    abortConnection()
-
-
-def tuneSocket(transport: StreamTransport) -> None:
-    """
-    Switch Nagle's algorithm off, since the peers' own writes already have the
-    right boundaries, and keep-alive on, since a relay may be silent for hours
-    while a peer is long gone.
-    """
-    if ITCPTransport.providedBy(transport):
-        transport.setTcpNoDelay(True)
-        transport.setTcpKeepAlive(True)
