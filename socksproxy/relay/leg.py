@@ -210,8 +210,15 @@ def writeThrough(transport: StreamTransport, data: bytes) -> None:
     is queued before. The reactor's way, to queue and to wait for the socket to
     be writable, takes two more system calls and a turn of the loop.
     """
-    if isinstance(transport, Connection) and not (
-        transport.TLS or transport.dataBuffer or transport._tempDataLen or transport.disconnecting
+    if (
+        isinstance(transport, Connection)
+        and transport.connected
+        and not (
+            transport.TLS
+            or transport.dataBuffer
+            or transport._tempDataLen
+            or transport.disconnecting
+        )
     ):
         written = transport.writeSomeData(data)
         if isinstance(written, int):

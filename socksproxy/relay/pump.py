@@ -131,9 +131,10 @@ class _Direction:
 
     def stuckFor(self, now: float) -> float:
         """
-        How long nothing has moved: no octet came and none went.
+        How long nothing has moved: no octet came, none went, and neither side
+        ended.
         """
-        mark = (self.count, self.paused, self.backlog())
+        mark = (self.count, self.paused, self.backlog(), self._relay.phase)
         if mark != self.mark:
             self.mark, self.since = mark, now
         return now - self.since
@@ -142,6 +143,8 @@ class _Direction:
 class Relay:
     """
     Two legs, joined until both are gone.
+
+    @ivar phase: How many ends and losses there have been.
     """
 
     def __init__(
@@ -169,6 +172,7 @@ class Relay:
         self._watching: IDelayedCall | None = None
         self._urgent = False
         self._reason = ""
+        self.phase = 0
 
     def start(self, earlyData: bytes = b"", clientEnded: bool = False) -> None:
         """
@@ -208,6 +212,7 @@ class Relay:
         if direction.ended:
             return
         self._note(f"{direction.name} closed")
+        self.phase += 1
         direction.end()
         if self._up.ended and self._down.ended:
             self._closeBoth()
@@ -219,6 +224,7 @@ class Relay:
         A connection is gone.
         """
         direction.lost = True
+        self.phase += 1
         other = self._down if direction is self._up else self._up
         if not other.lost:
             clean = reason.check(ConnectionDone) is not None
@@ -255,7 +261,7 @@ class Relay:
         self._watching = None
         self._urgent = any(d.paused or d.ended or d.lost for d in (self._up, self._down))
         now = self._clock.seconds()
-        reason = self._overdue({d: d.stuckFor(now) for d in (self._up, self._down)})
+        reason = self._overdue(self._up.stuckFor(now), self._down.stuckFor(now))
         if reason is not None:
             self.abort(reason)
         elif self._urgent:
@@ -270,20 +276,28 @@ class Relay:
         """
         return max(WATCH_PERIOD, self._timers.idle / 8)
 
-    def _overdue(self, stuck: dict[_Direction, float]) -> str | None:
+    def _overdue(self, up: float, down: float) -> str | None:
         """
         Tell why this relay has to end now, if it has to.
+
+        @param up: How long nothing has moved from client to target.
+        @param down: How long nothing has moved from target to client.
         """
-        closing = (self._up.ended and self._down.ended) or self._up.lost or self._down.lost
-        for direction, seconds in stuck.items():
-            waiting = direction.paused or (direction.ended and direction.backlog() > 0) or closing
-            if waiting and seconds >= self._timers.drain:
-                reader = "target" if direction is self._up else "client"
+        timers = self._timers
+        for direction, reader, stuck in (
+            (self._up, "target", up),
+            (self._down, "client", down),
+        ):
+            waiting = direction.paused or (direction.ended and direction.backlog() > 0)
+            if waiting and stuck >= timers.drain:
                 return f"{reader} does not read"
-            other = self._down if direction is self._up else self._up
-            if other.ended and seconds >= self._timers.halfClosed:
-                return "half-closed for too long"
-        if self._timers.idle and min(stuck.values()) >= self._timers.idle:
+        still = min(up, down)
+        over = (self._up.ended and self._down.ended) or self._up.lost or self._down.lost
+        if over and still >= timers.drain:
+            return "closing took too long"
+        if (self._up.ended or self._down.ended) and still >= timers.halfClosed:
+            return "half-closed for too long"
+        if timers.idle and still >= timers.idle:
             return "idle for too long"
         return None
 
