@@ -8,8 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from twisted.cred.checkers import AllowAnonymousAccess, ICredentialsChecker
-from twisted.cred.credentials import IAnonymous
+from twisted.cred.checkers import ICredentialsChecker
 
 from socksproxy.inbound import InboundTimers
 from socksproxy.policy.limits import ConnectionLimits
@@ -41,20 +40,6 @@ class Configuration:
     drain: float = 30.0
     timers: InboundTimers = field(default_factory=InboundTimers)
     limits: ConnectionLimits = field(default_factory=ConnectionLimits)
-
-    def effectiveCheckers(self) -> Sequence[ICredentialsChecker]:
-        """
-        Give the checkers, of which anonymous access is one.
-        """
-        return self.checkers or (AllowAnonymousAccess(),)
-
-    def admitsAnybody(self) -> bool:
-        """
-        Tell whether a client gets in without saying who it is.
-        """
-        return any(
-            IAnonymous in checker.credentialInterfaces for checker in self.effectiveCheckers()
-        )
 
 
 def withoutSecrets(description: str) -> str:

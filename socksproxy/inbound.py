@@ -15,7 +15,7 @@ from ipaddress import ip_network
 from typing import Protocol as Interface
 from typing import TypeVar
 
-from twisted.cred.credentials import ICredentials
+from twisted.cred.credentials import IAnonymous, ICredentials
 from twisted.cred.error import LoginFailed, UnauthorizedLogin
 from twisted.cred.portal import Portal
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -26,7 +26,6 @@ from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
 from socksproxy.address import Destination, IPAddress, hostFromText
-from socksproxy.auth.credentials import OctetPassword
 from socksproxy.auth.throttle import FailureThrottle
 from socksproxy.errors import (
     AuthenticationFailed,
@@ -34,6 +33,7 @@ from socksproxy.errors import (
     RequestFailed,
     SOCKSProxyError,
     TooManyConnections,
+    requestFailedFor,
 )
 from socksproxy.events import AccessRecord, authenticationFailed, log
 from socksproxy.interfaces import ClientOrigin, IProxyAvatar
@@ -456,11 +456,12 @@ class InboundProtocol(Leg):
         if not failure.check(LoginFailed):
             log.failure("The login could not be checked", failure)
             return Failure(GeneralFailure("the login could not be checked"))
-        if not failure.check(UnauthorizedLogin) or not isinstance(credentials, OctetPassword):
+        if not failure.check(UnauthorizedLogin) or IAnonymous.providedBy(credentials):
             # A kind of credentials that nobody here takes: not a guess.
             return failed
         host, port = _hostAndPort(origin.peer)
-        authenticationFailed(host, port, origin.protocol, origin.listener, credentials.username)
+        user = getattr(credentials, "username", b"-")
+        authenticationFailed(host, port, origin.protocol, origin.listener, user)
         clock = self.inbound.clock
         delay = self.inbound.throttle.failed(origin.source, clock.seconds())
         return deferLater(clock, delay).addCallback(lambda _: failed)
@@ -509,7 +510,7 @@ class InboundProtocol(Leg):
         abort(self.transport)
 
     def _refusedFor(self, error: SOCKSProxyError) -> None:
-        self.record.result = error.summary if isinstance(error, RequestFailed) else "malformed"
+        self.record.result = _resultOf(error)
         self._note(str(error))
 
     def _note(self, reason: str) -> None:
@@ -551,6 +552,16 @@ def _hostAndPort(peer: IAddress) -> tuple[str, int]:
     if isinstance(peer, IPv4Address | IPv6Address):
         return peer.host, peer.port
     return ("unix" if isinstance(peer, UNIXAddress) else "-"), 0
+
+
+def _resultOf(error: SOCKSProxyError) -> str:
+    """
+    Name an outcome for the access line.
+    """
+    if isinstance(error, RequestFailed):
+        return error.summary
+    code = getattr(error, "replyCode", GeneralFailure.replyCode)
+    return "malformed" if code == GeneralFailure.replyCode else requestFailedFor(code).summary
 
 
 def shownAddress(address: IAddress) -> str:

@@ -21,7 +21,7 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TextIO, cast
+from typing import Any, Protocol, TextIO, cast
 from weakref import WeakSet
 
 from twisted.logger import (
@@ -38,6 +38,17 @@ DEFAULT_COUNT = 5
 MAX_HELD_LINES = 10_000
 
 _logFiles: WeakSet[LogFile] = WeakSet()
+
+
+class _Lines(Protocol):
+    """
+    Something that lines can be written to.
+    """
+
+    def write(self, line: str) -> None:
+        """
+        Append a line, which ends with a newline.
+        """
 
 
 class LogFile:
@@ -150,7 +161,7 @@ class LineObserver:
     Writes each event as one line.
     """
 
-    def __init__(self, formatLine: Callable[[LogEvent], str | None], output: LogFile) -> None:
+    def __init__(self, formatLine: Callable[[LogEvent], str | None], output: _Lines) -> None:
         """
         @param formatLine: Makes the line, or L{None} for an event not worth
             one.
@@ -223,6 +234,22 @@ def observerFor(
     logFile = LogFile(path, size, count)
     cast(Any, reactor).callWhenRunning(logFile.open)
     return LineObserver({"text": textLine, "json": jsonLine}[style], logFile)
+
+
+def jsonToStandardOutput() -> ILogObserver:
+    """
+    Make an observer that writes JSON to standard output at once.
+    """
+    return LineObserver(jsonLine, _Unbuffered(sys.stdout))
+
+
+class _Unbuffered:
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, line: str) -> None:
+        self._file.write(line)
+        self._file.flush()
 
 
 def text() -> ILogObserver:

@@ -15,6 +15,8 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from twisted.application.service import Service
+from twisted.cred.checkers import AllowAnonymousAccess
+from twisted.cred.credentials import IAnonymous
 from twisted.cred.portal import Portal
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred, DeferredList, succeed
@@ -44,10 +46,14 @@ class ProxyService(Service):
     @ivar drain: Seconds that transfers under way get when it stops.
     """
 
-    def __init__(self, reactor: Any, configuration: Configuration) -> None:
+    def __init__(
+        self, reactor: Any, configuration: Configuration, portal: Portal | None = None
+    ) -> None:
         """
         @param reactor: The reactor.
         @param configuration: What to do.
+        @param portal: Where clients log in, for programs that have a realm
+            of their own; the configuration's checkers are then not used.
         """
         self._reactor = reactor
         self._configuration = configuration
@@ -55,9 +61,10 @@ class ProxyService(Service):
         self._resolver = BoundedResolver(reactor, reactor.nameResolver)
         self._anyAddress: IAddressPolicy = AnyAddress()
         self._publicAddresses: IAddressPolicy = PublicAddresses()
-        self._portal = Portal(
-            ProxyRealm(self._outboundFor), list(configuration.effectiveCheckers())
+        self._portal = portal or Portal(
+            ProxyRealm(self._outboundFor), list(configuration.checkers or (AllowAnonymousAccess(),))
         )
+        self._admitsAnybody = IAnonymous in self._portal.listCredentialsInterfaces()
         self._throttle = FailureThrottle()
         self._listeners: list[_Listener] = []
         self._opened = False
@@ -140,7 +147,9 @@ class ProxyService(Service):
     def _outboundFor(self, origin: ClientOrigin) -> IOutbound:
         free = origin.local or self._configuration.allowPrivate
         policy = self._anyAddress if free else self._publicAddresses
-        return DirectOutbound(self._reactor, self._reactor, self._resolver, policy, origin.source)
+        # All clients of this host have one address.
+        client = None if origin.local else origin.source
+        return DirectOutbound(self._reactor, self._reactor, self._resolver, policy, client)
 
     def _listen(self, description: str) -> _Listener:
         configuration = self._configuration
@@ -158,17 +167,16 @@ class ProxyService(Service):
             endpoint = serverFromString(self._reactor, description)
         except Exception as e:
             # Parsers are plugins and raise what they like.
-            raise ConfigurationError(f"cannot listen on {shown}: {_reasonOf(e)}") from e
+            reason = _reasonOf(e)
+            if isinstance(e, LookupError) and description.startswith("systemd:"):
+                reason = "systemd has passed no such socket"
+            raise ConfigurationError(f"cannot listen on {shown}: {reason}") from e
         listener = _Listener(shown, inbound)
         listener.start(endpoint.listen(ProxyFactory(inbound)))
         return listener
 
     def _refuseOpenRelay(self, listener: _Listener) -> None:
-        if (
-            not listener.inbound.local
-            and self._configuration.admitsAnybody()
-            and not self._configuration.openRelay
-        ):
+        if not listener.inbound.local and self._admitsAnybody and not self._configuration.openRelay:
             raise ConfigurationError(
                 f"{listener.description} would let anybody use this proxy:"
                 " give --auth, or --open-relay if that is what you want"
@@ -181,11 +189,13 @@ class ProxyService(Service):
         """
         Say what listens where, for whom, and how to try it.
         """
-        anybody = self._configuration.admitsAnybody()
+        anybody = self._admitsAnybody
         for listener in self._listeners:
             log.info(
-                "{description} is open for SOCKS4, SOCKS4a and SOCKS5, authentication {auth}",
+                "{description} is open for {protocols}, authentication {auth}",
                 description=listener.description,
+                # The older versions have no passwords.
+                protocols="SOCKS4, SOCKS4a and SOCKS5" if anybody else "SOCKS5",
                 auth="off" if anybody else "on",
             )
             example = listener.example("" if anybody else "--proxy-user USER ")
@@ -195,7 +205,7 @@ class ProxyService(Service):
                 self._warnOf(listener)
 
     def _warnOf(self, listener: _Listener) -> None:
-        if self._configuration.admitsAnybody():
+        if self._admitsAnybody:
             log.warn(
                 "--open-relay: whoever reaches {description} can use this proxy",
                 description=listener.description,

@@ -4,12 +4,13 @@ C{twistd socksproxy}: the command line.
 
 from __future__ import annotations
 
-import resource
+import os
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 from twisted.application.service import IService, MultiService
+from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.credentials import IAnonymous, IUsernamePassword
 from twisted.cred.strcred import (
     AuthOptionMixin,
@@ -22,19 +23,13 @@ from twisted.python import usage
 
 from socksproxy.config import DEFAULT_LISTENER, Configuration
 from socksproxy.errors import ConfigurationError
-from socksproxy.log import DEFAULT_COUNT, DEFAULT_SIZE, observerFor
+from socksproxy.log import DEFAULT_COUNT, DEFAULT_SIZE, jsonToStandardOutput, observerFor
 from socksproxy.policy.limits import ConnectionLimits
+from socksproxy.process import takeProcess
 from socksproxy.service import ProxyService
 from socksproxy.signals import SignalService
 
 PROGRAM = "twistd socksproxy"
-
-RESERVED_DESCRIPTORS = 128
-"""
-File descriptors that are not for connections: ports, logs, look-ups.
-"""
-
-RESOLVER_THREADS = 64
 
 
 class Options(usage.Options, AuthOptionMixin):
@@ -55,7 +50,7 @@ class Options(usage.Options, AuthOptionMixin):
     ]
     optParameters = [
         ["drain", None, 30, "Seconds for transfers under way after SIGTERM.", float],
-        ["log-format", None, "text", "Format of twistd's --logfile: text or json."],
+        ["log-format", None, "text", "Format of the log: text or json."],
         ["log-size", None, DEFAULT_SIZE, "Octets after which the log file is rotated.", int],
         ["log-count", None, DEFAULT_COUNT, "Rotated log files that are kept.", int],
     ]
@@ -84,8 +79,10 @@ class Options(usage.Options, AuthOptionMixin):
                     pass
             except OSError as e:
                 raise usage.UsageError(f"--auth: password file {path}: {e.strerror}") from e
+            # The process may change its directory later.
+            description = f"{kind}:{os.path.abspath(path)}"
         try:
-            self.addChecker(makeChecker(description))
+            self.addChecker(_withOctets(makeChecker(description)))
         except UnsupportedInterfaces as e:
             raise usage.UsageError(f"--auth: {kind} checks no passwords") from e
         except InvalidAuthType as e:
@@ -115,9 +112,11 @@ class Options(usage.Options, AuthOptionMixin):
             if self[name] < 0:
                 raise usage.UsageError(f"--{name} is not negative")
 
-    def configuration(self) -> Configuration:
+    def configuration(self, limits: ConnectionLimits) -> Configuration:
         """
         Give what the options ask for.
+
+        @param limits: How many connections there may be.
         """
         return Configuration(
             listen=tuple(self["listen"]) or (DEFAULT_LISTENER,),
@@ -125,7 +124,7 @@ class Options(usage.Options, AuthOptionMixin):
             openRelay=bool(self["open-relay"]),
             allowPrivate=bool(self["allow-private"]),
             drain=self["drain"],
-            limits=ConnectionLimits(total=_affordableConnections()),
+            limits=limits,
         )
 
     def logObserver(self) -> ILogObserver | None:
@@ -138,7 +137,7 @@ class Options(usage.Options, AuthOptionMixin):
             return None
         path = parent["logfile"] or ("-" if parent.get("nodaemon") else "twistd.log")
         if path == "-":
-            return None
+            return jsonToStandardOutput() if self["log-format"] == "json" else None
         return observerFor(path, self["log-format"], self["log-size"], self["log-count"])
 
 
@@ -152,9 +151,8 @@ def makeService(options: Options) -> IService:
     from twisted.internet import reactor as installed
 
     reactor: Any = installed
-    # Each look-up blocks a thread; the resolver has its own bound.
-    reactor.suggestThreadPoolSize(RESOLVER_THREADS)
-    proxy = ProxyService(reactor, options.configuration())
+    limits = ConnectionLimits(total=takeProcess(reactor))
+    proxy = ProxyService(reactor, options.configuration(limits))
     try:
         proxy.openPorts()
     except ConfigurationError as e:
@@ -184,12 +182,12 @@ class _Daemon(MultiService):
         super().setServiceParent(parent)
 
 
-def _affordableConnections() -> int:
+def _withOctets(checker: Any) -> Any:
     """
-    Use as many file descriptors as the system lets us have, two for each
-    connection.
+    Mend Twisted's C{memory:}, which keeps text where credentials are octets.
     """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return max(16, (hard - RESERVED_DESCRIPTORS) // 2)
+    if isinstance(checker, InMemoryUsernamePasswordDatabaseDontUse):
+        checker.users = {
+            os.fsencode(user): os.fsencode(password) for user, password in checker.users.items()
+        }
+    return checker

@@ -9,7 +9,6 @@ JSON. Without the latter, twistd's own options say where the log goes.
 """
 
 import os
-import resource
 import sys
 
 from twisted.application.service import Application
@@ -21,22 +20,20 @@ from socksproxy.errors import ConfigurationError
 from socksproxy.inbound import InboundTimers
 from socksproxy.log import observerFor
 from socksproxy.policy.limits import ConnectionLimits
+from socksproxy.process import takeProcess
 from socksproxy.relay import RelayTimers
 from socksproxy.service import ProxyService
 from socksproxy.signals import SignalService
 
-# A connection takes two descriptors, and some are needed for other things.
-_, descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)
-resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))
-# A thread for each look-up that may be under way.
-reactor.suggestThreadPoolSize(64)
+# As many connections as the system's limit on file descriptors allows.
+connections = takeProcess(reactor)
 
 proxy = ProxyService(
     reactor,
     Configuration(
         listen=os.environ.get("SOCKSPROXY_LISTEN", DEFAULT_LISTENER).split(),
         drain=30,
-        limits=ConnectionLimits(total=max(16, descriptors // 2 - 64), perSource=500),
+        limits=ConnectionLimits(total=connections, perSource=500),
         timers=InboundTimers(handshake=10, relay=RelayTimers(idle=3600)),
     ),
 )
@@ -47,7 +44,7 @@ except ConfigurationError as e:
     sys.exit(f"socksproxy.tac: {e}")
 
 application = Application("socksproxy")
-proxy.setServiceParent(application)
 SignalService(reactor, proxy).setServiceParent(application)
+proxy.setServiceParent(application)
 if "SOCKSPROXY_LOG" in os.environ:
     application.setComponent(ILogObserver, observerFor(os.environ["SOCKSPROXY_LOG"], "json"))

@@ -42,7 +42,7 @@ FLOORS = [
     ),
     ("endpoints", ["listener", "dns.*", "outbound.*", "auth.checkers"]),
     ("avatars", ["policy.avatar", "auth.realm"]),
-    ("service", ["config", "log", "service", "signals", "testing"]),
+    ("service", ["config", "log", "service", "signals", "process", "testing"]),
     ("tap", ["tap", "__main__"]),
 ]
 """

@@ -65,7 +65,8 @@ class PasswordFileChecker:
         @param clock: Seconds on a clock that does not go back.
         @raise PasswordFileError: The file cannot be read or understood.
         """
-        self.path = path
+        # The process may change its directory later.
+        self.path = os.path.abspath(path)
         self._inThread = inThread
         self._clock = clock
         self._lock = DeferredLock()

@@ -30,7 +30,7 @@ class ProxyRealm:
         self._outboundFor = outboundFor
 
     def requestAvatar(
-        self, avatarId: bytes | tuple[()], mind: object, *interfaces: type[Interface]
+        self, avatarId: bytes | str | tuple[()], mind: object, *interfaces: type[Interface]
     ) -> Avatar:
         """
         See C{IRealm}.
@@ -40,6 +40,9 @@ class ProxyRealm:
         """
         if IProxyAvatar not in interfaces or not isinstance(mind, ClientOrigin):
             raise NotImplementedError("this realm has avatars of proxy users only")
+        if isinstance(avatarId, str):
+            # As some of Twisted's own checkers give it.
+            avatarId = avatarId.encode()
         user = "-" if avatarId == ANONYMOUS else printable(bytes(avatarId))
         return IProxyAvatar, ProxyAvatar(user, self._outboundFor(mind)), _logout
 

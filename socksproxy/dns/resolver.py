@@ -33,7 +33,7 @@ MAX_WAITING = 1024
 @dataclass(eq=False)
 class _LookUp:
     name: str
-    client: str
+    client: str | None
     result: Deferred[list[IPAddress]]
     done: bool = False
 
@@ -67,12 +67,13 @@ class BoundedResolver:
         self._clients: Counter[str] = Counter()
         self._waiting: deque[_LookUp] = deque()
 
-    def resolve(self, name: str, client: str) -> Deferred[list[IPAddress]]:
+    def resolve(self, name: str, client: str | None) -> Deferred[list[IPAddress]]:
         """
         Look a name up.
 
         @param name: A checked host name.
-        @param client: For whom.
+        @param client: For whom, or L{None} where clients cannot be told
+            apart, and are not counted.
         @return: Its addresses in the resolver's order, without repetitions;
             fails with L{NameNotFound}, or L{TooManyConnections} when too many
             are waiting already. Cancelling gives the answer up, not the
@@ -108,7 +109,7 @@ class BoundedResolver:
             lookUp = self._waiting.popleft()
             if lookUp.done:
                 continue
-            if self._clients[lookUp.client] >= self._perClient:
+            if self._clients[lookUp.client or ""] >= self._perClient:
                 postponed.append(lookUp)
             else:
                 self._start(lookUp)
@@ -116,7 +117,8 @@ class BoundedResolver:
 
     def _start(self, lookUp: _LookUp) -> None:
         self._running += 1
-        self._clients[lookUp.client] += 1
+        if lookUp.client is not None:
+            self._clients[lookUp.client] += 1
         self._resolver.resolveHostName(_Collector(self, lookUp), lookUp.name)
 
     def finished(self, lookUp: _LookUp, addresses: Sequence[IPAddress]) -> None:
@@ -124,9 +126,10 @@ class BoundedResolver:
         Take the outcome of a look-up, perhaps long after anybody waited.
         """
         self._running -= 1
-        self._clients[lookUp.client] -= 1
-        if not self._clients[lookUp.client]:
-            del self._clients[lookUp.client]
+        if lookUp.client is not None:
+            self._clients[lookUp.client] -= 1
+            if not self._clients[lookUp.client]:
+                del self._clients[lookUp.client]
         if not lookUp.done:
             if addresses:
                 lookUp.result.callback(list(dict.fromkeys(addresses)))

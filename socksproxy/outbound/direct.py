@@ -46,7 +46,7 @@ class DirectOutbound:
         clock: IReactorTime,
         resolver: BoundedResolver,
         policy: IAddressPolicy,
-        client: str,
+        client: str | None,
         timeout: float = CONNECT_TIMEOUT,
     ) -> None:
         """
@@ -54,7 +54,8 @@ class DirectOutbound:
         @param clock: Time; usually the reactor again.
         @param resolver: What resolves names.
         @param policy: Which addresses may be dialled.
-        @param client: For whom, as far as the resolver is concerned.
+        @param client: For whom names are looked up, or L{None} where clients
+            cannot be told apart.
         @param timeout: Seconds from C{connect} to a connection.
         """
         self._reactor = reactor

@@ -7,7 +7,7 @@ from __future__ import annotations
 import socket
 from typing import Protocol as Interface
 
-from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.interfaces import (
     IAddress,
     IHalfCloseableProtocol,
@@ -257,7 +257,8 @@ def tuneSocket(transport: StreamTransport) -> None:
     right boundaries, and keep-alive on, since a relay may be silent for hours
     while a peer is long gone.
     """
-    if not ITCPTransport.providedBy(transport):
+    # Twisted's UNIX transports say that they were TCP's.
+    if not ITCPTransport.providedBy(transport) or isinstance(transport.getHost(), UNIXAddress):
         return
     transport.setTcpNoDelay(True)
     transport.setTcpKeepAlive(True)

@@ -13,7 +13,7 @@ a list of them to a server or a client; 0x03 to 0xFE are free for your own::
         def clientNegotiation(self):
             return _TicketClient()
 
-    factory = SOCKS5Factory(portal, reactor, methods=[Ticket(), UsernamePassword()])
+    factory = SOCKS5Factory(Inbound(portal, reactor), [Ticket(), UsernamePassword()])
 
 What a server's sub-negotiation offers as credentials is given to the Portal;
 L{Anonymous} and L{Password} are turned into C{twisted.cred} credentials on

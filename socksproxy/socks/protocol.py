@@ -48,6 +48,7 @@ class SOCKS4Handshake(Handshake):
 
     def __init__(self, connection: InboundProtocol) -> None:
         super().__init__(connection)
+        self.connection.record.protocol = "SOCKS4"
         self._machine = ServerNegotiation4()
 
     def dataReceived(self, data: bytes) -> None:

@@ -1,0 +1,33 @@
+"""
+What a proxy needs of a process that it has for itself.
+"""
+
+from __future__ import annotations
+
+import resource
+from typing import Any
+
+RESERVED_DESCRIPTORS = 128
+"""
+File descriptors that are not for connections: ports, logs, look-ups.
+"""
+
+RESOLVER_THREADS = 64
+"""
+Each look-up blocks a thread; the resolver has its own, equal bound.
+"""
+
+
+def takeProcess(reactor: Any) -> int:
+    """
+    Take as many file descriptors as the system lets us have, and as many
+    threads as there can be look-ups.
+
+    @param reactor: The reactor.
+    @return: How many connections can be carried, at two descriptors each.
+    """
+    reactor.suggestThreadPoolSize(RESOLVER_THREADS)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return max(16, (hard - RESERVED_DESCRIPTORS) // 2)
