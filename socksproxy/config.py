@@ -15,7 +15,7 @@ from socksproxy.policy.limits import ConnectionLimits
 
 DEFAULT_LISTENER = "tcp:1080:interface=127.0.0.1"
 
-_SECRET = re.compile(r"\b(key|password|passwd|secret)=[^:]*", re.IGNORECASE)
+_SECRET = re.compile(r"\b(key|password|passwd|secret)=(?:\\.|[^:\\])*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

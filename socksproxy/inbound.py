@@ -233,9 +233,13 @@ class InboundProtocol(Leg):
         self._slot: Slot | None = None
         self._avatar: IProxyAvatar | None = None
         self._logout: Callable[[], object] | None = None
+        self._delay: Deferred[None] | None = None
         self._attempt: Deferred[None] | None = None
         self._relay: Relay | None = None
         self._answered = False
+        self._closing = False
+        self._loggingIn = False
+        self._paused = False
         self._ended = False
         self._lost = False
 
@@ -269,7 +273,7 @@ class InboundProtocol(Leg):
 
     def login(self, credentials: ICredentials, protocol: str) -> Deferred[None]:
         """
-        Log the client in. Reading stops until that is decided.
+        Log the client in.
 
         @param credentials: What it said of itself.
         @param protocol: The inbound protocol it speaks.
@@ -284,18 +288,20 @@ class InboundProtocol(Leg):
                 self._attribute()
         except TooManyConnections:
             return fail(Failure())
-        loggingIn = maybeDeferred(self.inbound.portal.login, credentials, origin, IProxyAvatar)
-        if not loggingIn.called:
-            # Our own time does not count against the client.
-            self._stopDeadline()
-            self.transport.pauseProducing()
-            loggingIn.addBoth(self._awake)
-        return loggingIn.addCallbacks(
+        self._loggingIn = True
+        loggingIn = maybeDeferred(
+            self.inbound.portal.login, credentials, origin, IProxyAvatar
+        ).addCallbacks(
             self._loggedIn,
             self._loginFailed,
             callbackArgs=(origin,),
             errbackArgs=(origin, credentials),
         )
+        loggingIn.addBoth(self._loginDecided)
+        if self._loggingIn:
+            # Our own time does not count against the client.
+            self._stopDeadline()
+        return loggingIn
 
     def connect(self, destination: Destination, answers: Answers) -> None:
         """
@@ -326,6 +332,8 @@ class InboundProtocol(Leg):
         """
         Send a message of the handshake.
         """
+        if self._lost:
+            return
         self._answered = True
         writeThrough(self.transport, message)
 
@@ -336,6 +344,8 @@ class InboundProtocol(Leg):
 
         @param error: Why.
         """
+        if self._lost:
+            return
         if self._attempt is not None:
             # It did not stop sending when it was not read any more.
             self.abort(str(error))
@@ -353,6 +363,7 @@ class InboundProtocol(Leg):
         """
         if self._lost:
             return
+        self._closing = True
         self._stopDeadline()
         self._refusedFor(error)
         if message:
@@ -383,7 +394,8 @@ class InboundProtocol(Leg):
 
         @param pending: Octets that wait for the dial to succeed.
         """
-        if pending >= PAUSE_AT:
+        if pending >= PAUSE_AT and not self._closing:
+            self._paused = True
             self.transport.pauseProducing()
 
     def clientEnded(self) -> None:
@@ -402,8 +414,9 @@ class InboundProtocol(Leg):
         """
         self._note("client gone before the answer")
         self._lost = True
-        if self._attempt is not None:
-            self._attempt.cancel()
+        for waiting in (self._delay, self._attempt):
+            if waiting is not None:
+                waiting.cancel()
         self._finish()
 
     def shutDown(self) -> bool:
@@ -443,10 +456,14 @@ class InboundProtocol(Leg):
         if self._lost:
             self._endSession()
 
-    def _awake(self, result: Login) -> Login:
+    def _loginDecided(self, result: Login) -> Login:
+        self._loggingIn = False
         if not self._lost:
-            self._startDeadline()
-            self.transport.resumeProducing()
+            if self._deadline is None:
+                self._startDeadline()
+            if self._paused:
+                self._paused = False
+                self.transport.resumeProducing()
         return result
 
     def _loginFailed(
@@ -464,7 +481,10 @@ class InboundProtocol(Leg):
         authenticationFailed(host, port, origin.protocol, origin.listener, user)
         clock = self.inbound.clock
         delay = self.inbound.throttle.failed(origin.source, clock.seconds())
-        return deferLater(clock, delay).addCallback(lambda _: failed)
+        if self._lost:
+            return failed
+        self._delay = deferLater(clock, delay)
+        return self._delay.addBoth(lambda _: failed)
 
     def _connected(self, target: Leg, answers: Answers) -> None:
         if self._lost:

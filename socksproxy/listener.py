@@ -62,6 +62,8 @@ class _FirstOctet(Handshake):
         self._methods = methods
 
     def dataReceived(self, data: bytes) -> None:
+        if not data:
+            return
         connection = self.connection
         octet = data[0]
         handshake: Handshake

@@ -21,6 +21,7 @@ import sys
 from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime
+from math import isfinite
 from typing import Any, Protocol, TextIO, cast
 from weakref import WeakSet
 
@@ -101,8 +102,9 @@ class LogFile:
         self.close()
         self._file = file
         self._length = os.fstat(file.fileno()).st_size
-        while self._held:
-            self.write(self._held.popleft())
+        held, self._held = self._held, deque(maxlen=MAX_HELD_LINES)
+        for line in held:
+            self.write(line)
 
     def close(self) -> None:
         """
@@ -123,7 +125,7 @@ class LogFile:
                 older = f"{self.path}.{number - 1}" if number > 1 else self.path
                 if os.path.exists(older):
                     os.replace(older, f"{self.path}.{number}")
-            if self._count == 0:
+            if self._count == 0 and os.path.exists(self.path):
                 os.unlink(self.path)
             self.open()
         except OSError:
@@ -205,8 +207,12 @@ def jsonLine(event: LogEvent) -> str | None:
     if "log_event" in event:
         fields["event"] = event["log_event"]
     for name, value in event.items():
-        ownField = not name.startswith("log_") and name not in _LEGACY
-        if ownField and isinstance(value, str | int | float | bool | None):
+        if name.startswith("log_") or name in _LEGACY:
+            continue
+        if isinstance(value, float) and not isfinite(value):
+            # JSON has no such number.
+            value = str(value)
+        if isinstance(value, str | int | float | bool | None):
             fields.setdefault(name, value)
     return jsonFormat.dumps(fields, ensure_ascii=True) + "\n"
 

@@ -73,6 +73,7 @@ class PasswordFileChecker:
         self._key = os.urandom(32)
         self._right: OrderedDict[bytes, float] = OrderedDict()
         self._version: object = None
+        self._complaint = ""
         self._records: dict[bytes, ScryptHash] = {}
         self._nobody = ScryptHash(os.urandom(16), os.urandom(32))
         self._load()
@@ -133,7 +134,11 @@ class PasswordFileChecker:
         except PasswordFileError as e:
             # Nobody is better than somebody whose record may be gone.
             self._records = {}
-            log.error("Nobody can log in: {error}", error=str(e))
+            if str(e) != self._complaint:
+                log.error("Nobody can log in: {error}", error=str(e))
+            self._complaint = str(e)
+        else:
+            self._complaint = ""
 
     def _load(self) -> None:
         """

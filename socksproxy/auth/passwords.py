@@ -30,6 +30,7 @@ from socksproxy.errors import PasswordFileError
 
 SALT_LENGTH = 16
 HASH_LENGTH = 32
+MAX_MEMORY = 1 << 28
 MAX_OCTETS = 255
 """
 What RFC 1929 can carry of a user name or a password.
@@ -102,7 +103,9 @@ def decodeHash(text: bytes) -> ScryptHash:
     if match is None:
         raise ValueError("not a scrypt hash")
     logN, r, p = (int(number) for number in match.group(1, 2, 3))
-    if not (1 <= logN <= 20 and 1 <= r <= 32 and 1 <= p <= 64):
+    # N has to be below 2^(16 r), and what a file asks for has to be bearable.
+    bearable = 128 * r * 2**logN <= MAX_MEMORY and r <= 32 and p <= 64
+    if not (1 <= logN < 16 * r and p >= 1 and bearable):
         raise ValueError("scrypt parameters out of range")
     salt, digest = (_fromBase64(part) for part in match.group(4, 5))
     if not salt or len(digest) < 16:
@@ -181,6 +184,7 @@ def updateFile(path: str, user: bytes, password: bytes | None) -> None:
     checkUser(user)
     if password is not None:
         checkPassword(password)
+    path = os.path.realpath(path)
     try:
         lines = _linesOf(path)
         prefix = user + b":"
@@ -207,8 +211,7 @@ def _linesOf(path: str) -> list[bytes]:
 
 
 def _replaceFile(path: str, data: bytes) -> None:
-    directory = os.path.dirname(os.path.abspath(path))
-    descriptor, temporary = tempfile.mkstemp(prefix=".passwords-", dir=directory)
+    descriptor, temporary = tempfile.mkstemp(prefix=".passwords-", dir=os.path.dirname(path))
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)

@@ -64,6 +64,7 @@ class BoundedResolver:
         self._perClient = perClient
         self._timeout = timeout
         self._running = 0
+        self._starting = False
         self._clients: Counter[str] = Counter()
         self._waiting: deque[_LookUp] = deque()
 
@@ -90,6 +91,8 @@ class BoundedResolver:
             lookUp.done = True
             if timeout.active():
                 timeout.cancel()
+            if lookUp in self._waiting:
+                self._waiting.remove(lookUp)
             return answer
 
         result.addBoth(decided)
@@ -104,16 +107,19 @@ class BoundedResolver:
         """
         Start the oldest look-ups whose clients have room for them.
         """
+        if self._starting:
+            # A resolver that answers at once calls back from below.
+            return
+        self._starting = True
         postponed: list[_LookUp] = []
         while self._waiting and self._running < self._inFlight:
             lookUp = self._waiting.popleft()
-            if lookUp.done:
-                continue
             if self._clients[lookUp.client or ""] >= self._perClient:
                 postponed.append(lookUp)
             else:
                 self._start(lookUp)
         self._waiting.extendleft(reversed(postponed))
+        self._starting = False
 
     def _start(self, lookUp: _LookUp) -> None:
         self._running += 1

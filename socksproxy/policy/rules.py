@@ -47,6 +47,9 @@ _INTERNAL_IPV6 = tuple(
         "fc00::/7",
         "fe80::/10",
         "fec0::/10",
+        # NAT64 of a network's own (RFC 8215): where in it the IPv4 address
+        # stands, only that network knows.
+        "64:ff9b:1::/48",
         "ff00::/8",
     )
 )
@@ -57,7 +60,6 @@ _EMBEDDING = (
     (IPv6Network("::ffff:0:0/96"), 0),  # IPv4-mapped
     (IPv6Network("::ffff:0:0:0/96"), 0),  # IPv4-translated, RFC 2765
     (IPv6Network("64:ff9b::/96"), 0),  # NAT64, RFC 6052
-    (IPv6Network("64:ff9b:1::/48"), 0),  # local-use NAT64, RFC 8215
     (IPv6Network("2002::/16"), 80),  # 6to4, RFC 3056
     (IPv6Network("2001::/32"), 64),  # Teredo server, RFC 4380
 )
@@ -94,8 +96,17 @@ class PublicAddresses:
         """
         See L{IAddressPolicy}.
         """
-        if isInternal(address) or self._isOwn(address):
+        if isInternal(address) or any(map(self._isOwn, _allOf(address))):
             raise NotAllowed("the address is internal")
+
+
+def _allOf(address: IPAddress) -> Iterator[IPAddress]:
+    """
+    Give an address and those embedded in it.
+    """
+    yield address
+    if isinstance(address, IPv6Address):
+        yield from embeddedIn(address)
 
 
 def isInternal(address: IPAddress) -> bool:

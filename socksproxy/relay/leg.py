@@ -5,6 +5,9 @@ One of the two connections that a relay joins.
 from __future__ import annotations
 
 import socket
+import sys
+from fcntl import ioctl
+from termios import TIOCOUTQ
 from typing import Protocol as Interface
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -265,3 +268,21 @@ def tuneSocket(transport: StreamTransport) -> None:
     handle = transport.getHandle()  # type: ignore[attr-defined]
     for option, value in _KEEP_ALIVE:
         handle.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def unacknowledged(transport: StreamTransport) -> int:
+    """
+    Ask the kernel how much of what was written the peer has not yet taken. It
+    tells of a slow reader long before the socket is writable again, which is
+    only when a third of a buffer of megabytes is free.
+
+    @return: Octets, or 0 where the kernel does not say.
+    """
+    getHandle = getattr(transport, "getHandle", None)
+    if getHandle is None:
+        return 0
+    try:
+        answer = ioctl(getHandle(), TIOCOUTQ, bytes(4))
+    except (OSError, AttributeError, TypeError):
+        return 0
+    return int.from_bytes(answer, sys.byteorder)

@@ -20,7 +20,7 @@ from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTim
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from socksproxy.relay.leg import Leg, abort, endStream, writeThrough
+from socksproxy.relay.leg import Leg, abort, endStream, unacknowledged, writeThrough
 
 WATCH_PERIOD = 5.0
 """
@@ -134,7 +134,7 @@ class _Direction:
         How long nothing has moved: no octet came, none went, and neither side
         ended.
         """
-        mark = (self.count, self.paused, self.backlog(), self._relay.phase)
+        mark = (self.count, self.backlog(), unacknowledged(self.sink), self._relay.phase)
         if mark != self.mark:
             self.mark, self.since = mark, now
         return now - self.since

@@ -69,7 +69,7 @@ class Machine:
 
         @raise LocalProtocolError: The negotiation is not over, or has failed.
         """
-        if not self._established:
+        if self._failed or not self._established:
             raise LocalProtocolError("the negotiation is not over")
         return self._buffer.takeAll()
 
@@ -92,10 +92,13 @@ class Machine:
     def _fail(
         self, error: RemoteProtocolError | RequestFailed, message: bytes = b""
     ) -> list[Event]:
+        self._end()
+        return [*sending(message), Failed(error)]
+
+    def _end(self) -> None:
         self._step = None
         self._failed = True
         self._buffer.takeAll()
-        return [*sending(message), Failed(error)]
 
 
 def sending(message: bytes) -> list[Event]:

@@ -70,18 +70,24 @@ class ServerNegotiation(Machine):
         @raise LocalProtocolError: None are waiting.
         """
         message = self._verdict().authenticated()
+        if self._failed:
+            # The client has sent far too much in the meantime.
+            return []
         self._step = self._request
         return [*sending(message), *self._advance()]
 
-    def authenticationFailed(self) -> list[Event]:
+    def authenticationFailed(self, error: RequestFailed | None = None) -> list[Event]:
         """
         Reject the credentials.
 
+        @param error: Why, for L{Failed}, if it is not that they are wrong.
         @return: As L{receive}; the last event is L{Failed}.
         @raise LocalProtocolError: None are waiting.
         """
         message = self._verdict().authenticationFailed()
-        return self._fail(AuthenticationFailed(), message)
+        if self._failed:
+            return []
+        return self._fail(error or AuthenticationFailed(), message)
 
     def granted(self, host: IPAddress | None, port: int) -> bytes:
         """
@@ -119,8 +125,7 @@ class ServerNegotiation(Machine):
             self._step = None
             self._authenticating = subNegotiation
         elif isinstance(events[-1], Failed):
-            self._step = None
-            self._failed = True
+            self._end()
         return events
 
     def _verdict(self) -> ServerSubNegotiation:
@@ -206,8 +211,7 @@ class ClientNegotiation(Machine):
         if not events:
             return None
         if isinstance(events[-1], Failed):
-            self._step = None
-            self._failed = True
+            self._end()
         return list(events)
 
     def _reply(self) -> list[Event] | None:

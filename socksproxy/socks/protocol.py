@@ -109,7 +109,7 @@ class SOCKS5Handshake(Handshake):
                 _act(self.connection, event)
 
     def _notLoggedIn(self, failure: Failure) -> None:
-        self._actOn(self._machine.authenticationFailed())
+        self._actOn(self._machine.authenticationFailed(_requestFailed(failure)))
 
 
 def _act(connection: InboundProtocol, event: Event) -> None:
