@@ -25,6 +25,7 @@ from zope.interface import implementer
 
 from socksproxy.address import IPAddress
 from socksproxy.errors import NameNotFound, TooManyConnections
+from socksproxy.events import log
 from socksproxy.relay.leg import addressAndPort
 
 MAX_WAITING = 1024
@@ -114,18 +115,24 @@ class BoundedResolver:
         postponed: list[_LookUp] = []
         while self._waiting and self._running < self._inFlight:
             lookUp = self._waiting.popleft()
+            if lookUp.done:
+                continue
             if self._clients[lookUp.client or ""] >= self._perClient:
                 postponed.append(lookUp)
             else:
                 self._start(lookUp)
-        self._waiting.extendleft(reversed(postponed))
+        self._waiting.extendleft(lookUp for lookUp in reversed(postponed) if not lookUp.done)
         self._starting = False
 
     def _start(self, lookUp: _LookUp) -> None:
         self._running += 1
         if lookUp.client is not None:
             self._clients[lookUp.client] += 1
-        self._resolver.resolveHostName(_Collector(self, lookUp), lookUp.name)
+        try:
+            self._resolver.resolveHostName(_Collector(self, lookUp), lookUp.name)
+        except Exception as e:
+            log.error("The resolver failed: {error}", error=type(e).__name__)
+            self.finished(lookUp, [])
 
     def finished(self, lookUp: _LookUp, addresses: Sequence[IPAddress]) -> None:
         """
