@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except PasswordFileError as e:
         print(f"socksproxy passwd: {options.path}: {e}", file=sys.stderr)
         return USAGE_ERROR
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, EOFError):
         print(file=sys.stderr)
         return USAGE_ERROR
     return 0

@@ -294,7 +294,7 @@ class InboundProtocol(Leg):
         ).addCallbacks(
             self._loggedIn,
             self._loginFailed,
-            callbackArgs=(origin,),
+            callbackArgs=(origin, credentials),
             errbackArgs=(origin, credentials),
         )
         loggingIn.addBoth(self._loginDecided)
@@ -404,9 +404,9 @@ class InboundProtocol(Leg):
         a request under way goes on, and the target will be told.
         """
         self._ended = True
-        if self._attempt is None:
-            self._note("client closed during handshake")
-            self.transport.loseConnection()
+        unanswered = self._loggingIn and self._delay is None
+        if self._attempt is None and not unanswered:
+            self._expire()
 
     def clientLost(self, reason: Failure) -> None:
         """
@@ -449,9 +449,11 @@ class InboundProtocol(Leg):
         self,
         result: tuple[type[IProxyAvatar], IProxyAvatar, Callable[[], object]],
         origin: ClientOrigin,
+        credentials: ICredentials,
     ) -> None:
         _, self._avatar, self._logout = result
-        self.inbound.throttle.succeeded(origin.source)
+        if not IAnonymous.providedBy(credentials):
+            self.inbound.throttle.succeeded(origin.source)
         self.record.user = self._avatar.user
         if self._lost:
             self._endSession()
@@ -459,6 +461,10 @@ class InboundProtocol(Leg):
     def _loginDecided(self, result: Login) -> Login:
         self._loggingIn = False
         if not self._lost:
+            if self._ended:
+                # It has made its request by now, or never will.
+                self._stopDeadline()
+                self._remaining = 0.0
             if self._deadline is None:
                 self._startDeadline()
             if self._paused:
@@ -526,8 +532,12 @@ class InboundProtocol(Leg):
             deadline.cancel()
 
     def _expire(self) -> None:
-        self._note("handshake took too long")
-        abort(self.transport)
+        if self._ended:
+            self._note("client closed during handshake")
+            self.transport.loseConnection()
+        else:
+            self._note("handshake took too long")
+            abort(self.transport)
 
     def _refusedFor(self, error: SOCKSProxyError) -> None:
         self.record.result = _resultOf(error)

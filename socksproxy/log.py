@@ -17,6 +17,7 @@ from __future__ import annotations
 import atexit
 import json as jsonFormat
 import os
+import re
 import sys
 from collections import deque
 from collections.abc import Callable
@@ -33,6 +34,8 @@ from twisted.logger import (
     formatEventAsClassicLogText,
 )
 from zope.interface import implementer
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029]|(?<!\n)\t")
 
 DEFAULT_SIZE = 10_000_000
 DEFAULT_COUNT = 5
@@ -144,9 +147,17 @@ class LogFile:
 def reopenLogs() -> None:
     """
     Open every log file of this process by its name again.
+
+    @raise OSError: One of them cannot be opened; the others have been.
     """
+    failed: OSError | None = None
     for logFile in list(_logFiles):
-        logFile.open()
+        try:
+            logFile.open()
+        except OSError as e:
+            failed = e
+    if failed is not None:
+        raise failed
 
 
 def rotateLogs() -> None:
@@ -183,9 +194,11 @@ class LineObserver:
 
 def textLine(event: LogEvent) -> str | None:
     """
-    Format an event as twistd does.
+    Format an event as twistd does, which indents further lines. Any other
+    control character is shown escaped: it would act on a terminal.
     """
-    return formatEventAsClassicLogText(event)
+    line = formatEventAsClassicLogText(event)
+    return None if line is None else _CONTROL.sub(lambda match: ascii(match[0])[1:-1], line)
 
 
 def jsonLine(event: LogEvent) -> str | None:

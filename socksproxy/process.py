@@ -12,6 +12,11 @@ RESERVED_DESCRIPTORS = 128
 File descriptors that are not for connections: ports, logs, look-ups.
 """
 
+ENOUGH = 1 << 16
+"""
+File descriptors to use where the system sets no limit.
+"""
+
 RESOLVER_THREADS = 64
 """
 Each look-up blocks a thread; the resolver has its own, equal bound.
@@ -28,6 +33,7 @@ def takeProcess(reactor: Any) -> int:
     """
     reactor.suggestThreadPoolSize(RESOLVER_THREADS)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return max(16, (hard - RESERVED_DESCRIPTORS) // 2)
+    limit = ENOUGH if hard == resource.RLIM_INFINITY else hard
+    if soft != resource.RLIM_INFINITY and soft < limit:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    return max(16, (limit - RESERVED_DESCRIPTORS) // 2)

@@ -226,24 +226,36 @@ class _Listener:
         self.description = description
         self.inbound = inbound
         self._port: IListeningPort | None = None
+        self._failure: str | None = None
+        self._late = False
+        self._stopped = False
 
     def start(self, listening: Deferred[IListeningPort]) -> None:
         """
         Wait for the port. Most endpoints have it at once, and then a failure
         is raised at once.
         """
-        failures: list[Failure] = []
-        listening.addCallbacks(self._listening, failures.append)
-        if failures:
-            reason = _reasonOf(failures[0].value)
-            raise ConfigurationError(f"cannot listen on {self.description}: {reason}")
+        listening.addCallback(self._listening)
+        listening.addErrback(self._notListening)
+        if self._failure is not None:
+            raise ConfigurationError(self._failure)
+        self._late = True
 
-    def _listening(self, port: IListeningPort) -> None:
+    def _notListening(self, failure: Failure) -> None:
+        self._failure = f"cannot listen on {self.description}: {_reasonOf(failure.value)}"
+        if self._late:
+            log.error("{reason}", reason=self._failure)
+
+    def _listening(self, port: IListeningPort) -> object:
+        if self._stopped:
+            return port.stopListening()
         self._port = port
         address = port.getHost()
         self.inbound.local = not self.inbound.balanced and _isLocal(address)
+        return None
 
     def stop(self) -> Deferred[Any]:
+        self._stopped = True
         port, self._port = self._port, None
         if port is None:
             return succeed(None)

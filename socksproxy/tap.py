@@ -15,6 +15,7 @@ from twisted.cred.credentials import IAnonymous, IUsernamePassword
 from twisted.cred.strcred import (
     AuthOptionMixin,
     InvalidAuthType,
+    StrcredException,
     UnsupportedInterfaces,
     makeChecker,
 )
@@ -87,7 +88,7 @@ class Options(usage.Options, AuthOptionMixin):
             raise usage.UsageError(f"--auth: {kind} checks no passwords") from e
         except InvalidAuthType as e:
             raise usage.UsageError(f"--auth: {kind} is not known; see --help-auth") from e
-        except (ConfigurationError, ValueError) as e:
+        except (ConfigurationError, StrcredException, ValueError) as e:
             raise usage.UsageError(f"--auth: {e}") from e
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
@@ -109,7 +110,7 @@ class Options(usage.Options, AuthOptionMixin):
         if self["log-format"] not in ("text", "json"):
             raise usage.UsageError("--log-format is text or json")
         for name in ("drain", "log-size", "log-count"):
-            if self[name] < 0:
+            if not self[name] >= 0:
                 raise usage.UsageError(f"--{name} is not negative")
 
     def configuration(self, limits: ConnectionLimits) -> Configuration:

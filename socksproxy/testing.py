@@ -173,8 +173,9 @@ class MemoryTransport:
         """
         See C{ITransport}.
         """
-        if not self.disconnecting and self.producer is None:
-            self.disconnecting = self.ended = True
+        self.disconnecting = True
+        if self.producer is None and not self.lost:
+            self.ended = True
             self._clock.callLater(0, self._lose, ConnectionDone())
 
     def abortConnection(self) -> None:
@@ -232,6 +233,8 @@ class MemoryTransport:
         """
         self.producer = None
         self._producerPaused = False
+        if self.disconnecting:
+            self.loseConnection()
 
     def _deliver(self) -> None:
         while self._incoming and not (self.paused or self.disconnecting or self.lost):
@@ -377,6 +380,8 @@ class _Connector:
         self._over = True
         destination = self._destination
         protocol = self._factory.buildProtocol(destination)
+        if protocol is None:
+            return
         local = tcpAddress("::2" if ":" in destination.host else "127.0.0.2", 50000)
         transport = MemoryTransport(self._network, protocol, local, destination)
         self._network.attempts.append(Attempt(destination.host, destination.port, transport))

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from types import TracebackType
 
@@ -61,17 +62,29 @@ class Daemon:
         self.lines: list[str] = []
         self.port = 0
 
+    def command(self, arguments: list[str]) -> list[str]:
+        """
+        Give the command line; a subclass may start the proxy in another way.
+
+        @param arguments: Options of C{socksproxy}.
+        """
+        return [*TWISTD, "-n", "--pidfile=", "socksproxy", *arguments]
+
     def __enter__(self) -> "Daemon":
         self._folder = tempfile.TemporaryDirectory()
         self.process = subprocess.Popen(
-            [*TWISTD, "-n", "--pidfile=", "socksproxy", *self._arguments],
+            self.command(self._arguments),
             cwd=self._folder.name,
             env=environment(),
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
-        match = self.waitFor(r"Try: curl .*?://(?:\[.*?\]|[^:/]+):(\d+)")
+        try:
+            match = self.waitFor(r"Try: curl .*?://(?:\[.*?\]|[^:/]+):(\d+)")
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         self.port = int(match[1])
         return self
 
@@ -92,13 +105,20 @@ class Daemon:
         Read the log up to a line that matches.
 
         @return: The match.
-        @raise AssertionError: The daemon ended without such a line.
+        @raise AssertionError: The daemon ended without such a line, or was
+            ended because there was none in time.
         """
         if self.process.stdout is None:
             raise AssertionError("the daemon's output is not captured")
-        for line in self.process.stdout:
-            self.lines.append(line.rstrip("\n"))
-            match = re.search(pattern, line)
-            if match is not None:
-                return match
+        # Without a daemon there are no more lines to wait for.
+        limit = threading.Timer(TIMEOUT, self.process.kill)
+        limit.start()
+        try:
+            for line in self.process.stdout:
+                self.lines.append(line.rstrip("\n"))
+                match = re.search(pattern, line)
+                if match is not None:
+                    return match
+        finally:
+            limit.cancel()
         raise AssertionError(f"no line matches {pattern!r} in:\n" + "\n".join(self.lines))

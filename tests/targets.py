@@ -7,6 +7,7 @@ Each is a context manager with a C{port}; leaving it closes what it opened.
 import socket
 import threading
 from collections.abc import Callable
+from queue import Queue
 from types import TracebackType
 
 
@@ -83,6 +84,24 @@ def collector(received: bytearray) -> Callable[[socket.socket], None]:
         while data := connection.recv(65536):
             received.extend(data)
         connection.shutdown(socket.SHUT_WR)
+
+    return serve
+
+
+def witness(ends: "Queue[type[OSError] | None]") -> Callable[[socket.socket], None]:
+    """
+    Make a server that reads and tells how the stream ended: with an error, or
+    with none.
+    """
+
+    def serve(connection: socket.socket) -> None:
+        try:
+            while connection.recv(65536):
+                pass
+        except OSError as e:
+            ends.put(type(e))
+        else:
+            ends.put(None)
 
     return serve
 

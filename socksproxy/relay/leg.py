@@ -8,6 +8,7 @@ import socket
 import sys
 from fcntl import ioctl
 from termios import TIOCOUTQ
+from typing import Any
 from typing import Protocol as Interface
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
@@ -20,6 +21,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import Protocol
 from twisted.internet.tcp import Connection
+from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -278,11 +280,13 @@ def unacknowledged(transport: StreamTransport) -> int:
 
     @return: Octets, or 0 where the kernel does not say.
     """
-    getHandle = getattr(transport, "getHandle", None)
-    if getHandle is None:
+    lowest: Any = transport
+    while isinstance(lowest, ProtocolWrapper):
+        lowest = lowest.transport
+    if not isinstance(lowest, Connection) or not lowest.connected:
         return 0
     try:
-        answer = ioctl(getHandle(), TIOCOUTQ, bytes(4))
-    except (OSError, AttributeError, TypeError):
+        answer = ioctl(lowest.fileno(), TIOCOUTQ, bytes(4))
+    except OSError:
         return 0
     return int.from_bytes(answer, sys.byteorder)

@@ -76,6 +76,7 @@ class Machine:
     def _advance(self) -> list[Event]:
         events: list[Event] = []
         while (step := self._step) is not None:
+            waiting = len(self._buffer)
             try:
                 happened = step()
             except RemoteProtocolError as e:
@@ -83,6 +84,9 @@ class Machine:
             if happened is None:
                 break
             events += happened
+            if self._step is step and len(self._buffer) == waiting:
+                # It has said something and now waits for an answer.
+                break
         return events
 
     def _establish(self) -> None:

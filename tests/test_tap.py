@@ -1,0 +1,395 @@
+"""
+Tests for L{socksproxy.tap}.
+"""
+
+from __future__ import annotations
+
+import atexit
+import io
+import json
+import resource
+from contextlib import redirect_stderr, redirect_stdout
+from typing import Any
+
+from twisted.application.service import Application, IService, IServiceCollection
+from twisted.cred.checkers import AllowAnonymousAccess
+from twisted.cred.error import UnauthorizedLogin
+from twisted.internet.defer import maybeDeferred
+from twisted.logger import ILogObserver
+from twisted.python import usage
+from twisted.scripts.twistd import ServerOptions
+from twisted.trial.unittest import SynchronousTestCase
+
+from socksproxy import tap
+from socksproxy.auth.checkers import PasswordFileChecker
+from socksproxy.auth.credentials import OctetPassword
+from socksproxy.config import DEFAULT_LISTENER, Configuration
+from socksproxy.policy.limits import ConnectionLimits
+from socksproxy.service import ProxyService
+from socksproxy.signals import SignalService
+from socksproxy.tap import PROGRAM, Options, makeService
+from tests.auth.cheap import writeRecords
+from tests.files import temporaryFolder
+from tests.memoryreactor import MemoryReactor, installReactor
+
+
+def parsed(*arguments: str) -> Options:
+    """
+    Read a command line.
+    """
+    options = Options()
+    options.parseOptions(arguments)
+    return options
+
+
+def configured(*arguments: str) -> Configuration:
+    """
+    Give what a command line asks for.
+    """
+    return parsed(*arguments).configuration(ConnectionLimits())
+
+
+class OptionsTests(SynchronousTestCase):
+    """
+    Command lines.
+    """
+
+    def test_none(self) -> None:
+        """
+        Without options the defaults hold.
+        """
+        configuration = configured()
+        default = Configuration()
+        self.assertEqual(configuration.listen, (DEFAULT_LISTENER,))
+        for name in ("checkers", "openRelay", "allowPrivate", "drain", "timers"):
+            self.assertEqual(getattr(configuration, name), getattr(default, name), name)
+
+    def test_listen(self) -> None:
+        """
+        Listeners are those given, in order, and the default is then none of
+        them.
+        """
+        configuration = configured("--listen", "tcp:1", "--listen=unix:/run/proxy")
+        self.assertEqual(configuration.listen, ("tcp:1", "unix:/run/proxy"))
+
+    def test_twoCommandLines(self) -> None:
+        """
+        Two command lines in a process do not add up.
+        """
+        configured("--listen", "tcp:1")
+        self.assertEqual(configured("--listen", "tcp:2").listen, ("tcp:2",))
+
+    def test_flags(self) -> None:
+        """
+        Each flag lifts one default.
+        """
+        openRelay = configured("--open-relay")
+        self.assertTrue(openRelay.openRelay and not openRelay.allowPrivate)
+        allowPrivate = configured("--allow-private")
+        self.assertTrue(allowPrivate.allowPrivate and not allowPrivate.openRelay)
+
+    def test_drain(self) -> None:
+        """
+        The time to drain is in seconds, fractions included.
+        """
+        self.assertEqual(configured("--drain", "1.5").drain, 1.5)
+        self.assertEqual(configured("--drain=0").drain, 0)
+
+    def test_limits(self) -> None:
+        """
+        The limits are those of the process.
+        """
+        limits = ConnectionLimits(total=7)
+        self.assertIs(parsed().configuration(limits).limits, limits)
+
+    def test_help(self) -> None:
+        """
+        The help names every option and the default.
+        """
+        with redirect_stdout(io.StringIO()) as output:
+            self.assertRaises(SystemExit, parsed, "--help")
+        for text in (
+            "--listen",
+            "--auth",
+            "--open-relay",
+            "--allow-private",
+            "--drain",
+            "--log-format",
+            "--log-size",
+            "--log-count",
+            DEFAULT_LISTENER,
+        ):
+            self.assertIn(text, output.getvalue())
+
+    def test_wrong(self) -> None:
+        """
+        Every wrong option is refused in one line that names it.
+        """
+        for arguments, name in (
+            (["--no-such"], "no-such"),
+            (["--drain", "soon"], "soon"),
+            (["--drain", "-1"], "--drain"),
+            (["--log-format", "xml"], "--log-format"),
+            (["--log-size", "10M"], "10M"),
+            (["--log-size", "-1"], "--log-size"),
+            (["--log-count", "-1"], "--log-count"),
+            (["--listen"], "listen"),
+            (["tcp:1080"], "argument"),
+        ):
+            error = str(self.assertRaises(usage.UsageError, parsed, *arguments))
+            self.assertIn(name, error)
+            self.assertNotIn("\n", error)
+
+    def test_drainIsNoNumber(self) -> None:
+        """
+        So is a time to drain that no clock can wait for.
+        """
+        error = self.assertRaises(usage.UsageError, parsed, "--drain", "nan")
+        self.assertIn("--drain", str(error))
+
+
+class AuthTests(SynchronousTestCase):
+    """
+    C{--auth}.
+    """
+
+    def test_none(self) -> None:
+        """
+        Without it there are no checkers.
+        """
+        self.assertEqual(configured().checkers, ())
+
+    def test_passwords(self) -> None:
+        """
+        C{passwords:PATH} asks a file of hashed passwords.
+        """
+        path = temporaryFolder(self) / "passwords"
+        writeRecords(path, alice="secret")
+        (checker,) = configured("--auth", f"passwords:{path}").checkers
+        self.assertIsInstance(checker, PasswordFileChecker)
+        self.assertEqual(checker.path, str(path))  # type: ignore[attr-defined]
+
+    def test_file(self) -> None:
+        """
+        C{file:PATH} asks Twisted's own file of passwords.
+        """
+        path = temporaryFolder(self) / "users"
+        path.write_text("alice:secret\n")
+        self.assertChecks(f"file:{path}")
+
+    def test_memory(self) -> None:
+        """
+        C{memory:} takes users from the command line.
+        """
+        self.assertChecks("memory:alice:secret")
+
+    def assertChecks(self, description: str) -> None:
+        """
+        Fail unless Alice gets in with her password and with no other.
+        """
+        (checker,) = configured("--auth", description).checkers
+        right = maybeDeferred(checker.requestAvatarId, OctetPassword(b"alice", b"secret"))
+        self.assertIn(self.successResultOf(right), (b"alice", "alice"))
+        wrong = maybeDeferred(checker.requestAvatarId, OctetPassword(b"alice", b"wrong"))
+        self.failureResultOf(wrong, UnauthorizedLogin)
+
+    def test_several(self) -> None:
+        """
+        Several may be given, and anonymous clients let in beside users.
+        """
+        checkers = configured("--auth", "memory:alice:secret", "--auth", "anonymous").checkers
+        self.assertEqual(len(checkers), 2)
+        self.assertIsInstance(checkers[1], AllowAnonymousAccess)
+
+    def test_wrong(self) -> None:
+        """
+        Whatever is wrong with it is told in one line that names the option,
+        and shows no password.
+        """
+        folder = temporaryFolder(self)
+        malformed = folder / "malformed"
+        malformed.write_text("alice:hunter2\n")
+        for description, reason in (
+            (f"passwords:{folder}/nowhere", f"password file {folder}/nowhere: No such file"),
+            (f"passwords:{folder}", f"password file {folder}: Is a directory"),
+            (f"passwords:{malformed}", f"password file {malformed}: line 1"),
+            (f"file:{folder}/nowhere", f"password file {folder}/nowhere: No such file"),
+            ("passwords", "password file"),
+            ("passwords:", "password file"),
+            ("nosuch:hunter2", "nosuch is not known"),
+            ("", "--auth"),
+        ):
+            error = self.assertRaises(usage.UsageError, parsed, "--auth", description)
+            self.assertIn(reason, str(error))
+            self.assertTrue(str(error).startswith("--auth: "), error)
+            self.assertNotIn("\n", str(error))
+            self.assertNotIn("hunter2", str(error))
+
+    def test_checkerComplains(self) -> None:
+        """
+        So is what a checker of Twisted's finds wrong with its own part.
+        """
+        for description in ("memory:alice", "memory:alice:hunter2:bob"):
+            error = self.assertRaises(usage.UsageError, parsed, "--auth", description)
+            self.assertTrue(str(error).startswith("--auth: "), error)
+            self.assertNotIn("hunter2", str(error))
+
+    def test_help(self) -> None:
+        """
+        C{--help-auth} lists our checker beside Twisted's.
+        """
+        options = Options()
+        options.authOutput = output = io.StringIO()
+        self.assertRaises(SystemExit, options.parseOptions, ["--help-auth"])
+        self.assertIn("passwords", output.getvalue())
+        self.assertIn("file", output.getvalue())
+
+
+class TwistdTests(SynchronousTestCase):
+    """
+    Command lines of C{twistd}, around ours.
+    """
+
+    def setUp(self) -> None:
+        """
+        Give the process a reactor in memory, and let it keep its limits.
+        """
+        self.reactor = MemoryReactor()
+        installReactor(self, self.reactor)
+        self.patch(resource, "setrlimit", lambda which, limits: None)
+        self.folder = temporaryFolder(self)
+
+    def parsed(self, *arguments: str, twistd: tuple[str, ...] = ("-n",)) -> Options:
+        """
+        Read a command line of C{twistd}.
+
+        @param arguments: What comes after our name.
+        @param twistd: What comes before.
+        """
+        options = ServerOptions()
+        options.parseOptions([*twistd, "socksproxy", *arguments])
+        assert isinstance(options.subOptions, Options)
+        return options.subOptions
+
+    def exit(self, *arguments: str) -> str:
+        """
+        Run a command line that is wrong.
+
+        @return: Its message.
+        """
+        with redirect_stdout(io.StringIO()) as output, redirect_stderr(output):
+            error = self.assertRaises(SystemExit, lambda: makeService(self.parsed(*arguments)))
+        self.assertEqual(output.getvalue(), "")
+        message = str(error.code)
+        self.assertTrue(message.startswith(f"{PROGRAM}: "), message)
+        self.assertNotIn("\n", message)
+        self.assertEqual(self.reactor.listening, [])
+        return message
+
+    def test_wrongOption(self) -> None:
+        """
+        A wrong option ends the process with one line, without the help of
+        twistd before it.
+        """
+        self.assertIn("--log-format", self.exit("--log-format", "xml"))
+        self.assertIn("no-such", self.exit("--no-such"))
+        self.assertIn("--auth", self.exit("--auth", "nosuch"))
+
+    def test_cannotListen(self) -> None:
+        """
+        So does a port that is not to be had.
+        """
+        self.reactor.taken.add(1080)
+        self.assertEqual(
+            self.exit(), f"{PROGRAM}: cannot listen on {DEFAULT_LISTENER}: Address already in use"
+        )
+        self.assertIn("nosuch:1", self.exit("--listen", "nosuch:1"))
+
+    def test_openRelay(self) -> None:
+        """
+        So does what would let everybody in.
+        """
+        self.assertIn("--open-relay", self.exit("--listen", "tcp:1081"))
+
+    def test_service(self) -> None:
+        """
+        The service has its ports before twistd forks, and handles signals
+        before it says that it is open.
+        """
+        service = makeService(self.parsed("--listen", DEFAULT_LISTENER))
+        self.assertEqual(len(self.reactor.listening), 1)
+        self.assertEqual(
+            [type(child) for child in IServiceCollection(service)], [SignalService, ProxyService]
+        )
+        self.assertEqual(self.reactor.threads, 64)
+
+    def test_application(self) -> None:
+        """
+        It fits into an application.
+        """
+        application = Application("socksproxy")
+        makeService(self.parsed()).setServiceParent(application)
+        self.assertEqual(len(list(IServiceCollection(application))), 1)
+        self.assertIsNone(application.getComponent(ILogObserver))
+        IService(application)
+
+    def observer(self, *arguments: str, twistd: tuple[str, ...]) -> Any:
+        """
+        Give the log observer that twistd will find.
+        """
+        application = Application("socksproxy")
+        service = makeService(self.parsed(*arguments, twistd=twistd))
+        service.setServiceParent(application)
+        observer: Any = application.getComponent(ILogObserver)
+        logFile = getattr(observer, "_output", None)
+        if isinstance(logFile, tap.observerFor.__globals__["LogFile"]):
+            self.addCleanup(atexit.unregister, logFile._openAtExit)
+            self.addCleanup(logFile.close)
+        return observer
+
+    def test_logFile(self) -> None:
+        """
+        A log file of twistd's is ours, with the format and the sizes asked
+        for, and is opened when the reactor runs.
+        """
+        path = self.folder / "proxy.log"
+        observer = self.observer(
+            "--log-format",
+            "json",
+            "--log-size",
+            "60",
+            "--log-count=0",
+            twistd=("-n", "--logfile", str(path)),
+        )
+        for text in ("x" * 50, "hello"):
+            observer({"log_time": 0.0, "log_format": text})
+        self.assertFalse(path.exists())
+        self.reactor.run()
+        self.assertEqual(json.loads(path.read_text())["message"], "hello")
+
+    def test_standardOutput(self) -> None:
+        """
+        In the foreground twistd logs as it always does, unless JSON is asked
+        for.
+        """
+        for twistd in (("-n",), ("-n", "--logfile", "-")):
+            self.assertIsNone(self.observer(twistd=twistd))
+            with redirect_stdout(io.StringIO()) as output:
+                observer = self.observer("--log-format=json", twistd=twistd)
+                observer({"log_time": 0.0, "log_format": "hello"})
+            self.assertEqual(json.loads(output.getvalue())["message"], "hello")
+
+    def test_daemon(self) -> None:
+        """
+        A daemon without a log file has C{twistd.log}, where it was started.
+        """
+        self.assertTrue(
+            self.observer(twistd=())._output.path.endswith("/twistd.log"),
+        )
+
+    def test_otherLogs(self) -> None:
+        """
+        Who wants syslog, or an observer of his own, gets that.
+        """
+        for twistd in (("--syslog",), ("-n", "--logger", "socksproxy.log.json")):
+            self.assertIsNone(self.observer("--log-format=json", twistd=twistd))

@@ -1,0 +1,50 @@
+"""
+Test vectors: byte-exact cases as JSON, one file for each family of protocols.
+
+Each file explains its own conventions.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+Vector = dict[str, Any]
+
+
+def load(family: str) -> list[Vector]:
+    """
+    Read the cases of a family of protocols.
+
+    @param family: C{socks} for C{socks_vectors.json}, and so on.
+    """
+    path = Path(__file__).parent / f"{family}_vectors.json"
+    vectors: list[Vector] = json.loads(path.read_text(encoding="utf-8"))["vectors"]
+    return vectors
+
+
+def messages(family: str, protocol: str) -> list[Vector]:
+    """
+    Give the cases of one kind of message.
+
+    @param protocol: As the file names it, C{socks5-request} for example.
+    """
+    return [
+        vector
+        for vector in load(family)
+        if vector["kind"] == "message" and vector["protocol"] == protocol
+    ]
+
+
+def dialogues(family: str) -> list[Vector]:
+    """
+    Give the cases in which a client and a server talk.
+    """
+    return [vector for vector in load(family) if vector["kind"] == "dialogue"]
+
+
+def nameOf(vector: Vector) -> str:
+    """
+    Give the name by which a failure of a case is reported.
+    """
+    name: str = vector["name"]
+    return name
