@@ -5,8 +5,10 @@ C{twistd socksproxy}: the command line.
 from __future__ import annotations
 
 import os
+import pwd
 import sys
 from collections.abc import Sequence
+from errno import EACCES, EISDIR
 from typing import Any
 
 from twisted.application.service import IService, MultiService
@@ -103,6 +105,13 @@ class Options(usage.Options, AuthOptionMixin):
                 raise
             sys.exit(f"{PROGRAM}: {e}")
 
+    def parseArgs(self, *arguments: str) -> None:
+        """
+        See C{usage.Options}.
+        """
+        if arguments:
+            raise usage.UsageError(f"{arguments[0]} is no option")
+
     def postOptions(self) -> None:
         """
         Check what can be checked without doing anything yet.
@@ -112,6 +121,9 @@ class Options(usage.Options, AuthOptionMixin):
         for name in ("drain", "log-size", "log-count"):
             if not self[name] >= 0:
                 raise usage.UsageError(f"--{name} is not negative")
+        path = self._logPath()
+        if path not in (None, "-"):
+            _checkWritable(os.path.abspath(path), getattr(self, "parent", None) or {})
 
     def configuration(self, limits: ConnectionLimits) -> Configuration:
         """
@@ -128,15 +140,24 @@ class Options(usage.Options, AuthOptionMixin):
             limits=limits,
         )
 
+    def _logPath(self) -> Any:
+        """
+        Give the path of the log under twistd, C{-} for standard output, and
+        L{None} where the log is not ours.
+        """
+        parent: Any = getattr(self, "parent", None) or {}
+        if "logfile" not in parent or parent.get("logger") or parent.get("syslog"):
+            return None
+        return parent["logfile"] or ("-" if parent.get("nodaemon") else "twistd.log")
+
     def logObserver(self) -> ILogObserver | None:
         """
         Give the observer for twistd's C{--logfile}, or L{None} where the log
         goes elsewhere.
         """
-        parent: Any = getattr(self, "parent", None) or {}
-        if "logfile" not in parent or parent.get("logger") or parent.get("syslog"):
+        path = self._logPath()
+        if path is None:
             return None
-        path = parent["logfile"] or ("-" if parent.get("nodaemon") else "twistd.log")
         if path == "-":
             return jsonToStandardOutput() if self["log-format"] == "json" else None
         return observerFor(path, self["log-format"], self["log-size"], self["log-count"])
@@ -192,3 +213,41 @@ def _withOctets(checker: Any) -> Any:
             os.fsencode(user): os.fsencode(password) for user, password in checker.users.items()
         }
     return checker
+
+
+def _checkWritable(path: str, twistd: Any) -> None:
+    """
+    Refuse a log file that the process could not write, once it is whom
+    twistd's options say. It opens its log only then, in the background.
+    """
+    folder = os.path.dirname(path)
+    try:
+        for place, access in ((folder, os.W_OK | os.X_OK), (path, os.W_OK)):
+            if place == path and not os.path.exists(path):
+                continue
+            if not _may(place, access, twistd.get("uid"), twistd.get("gid")):
+                raise PermissionError(EACCES, os.strerror(EACCES))
+        if os.path.isdir(path):
+            raise IsADirectoryError(EISDIR, os.strerror(EISDIR))
+    except OSError as e:
+        raise usage.UsageError(f"--logfile: {path}: {e.strerror}") from e
+
+
+def _may(path: str, access: int, uid: int | None, gid: int | None) -> bool:
+    """
+    Tell whether a user may do something with a file.
+
+    @raise OSError: It is not there.
+    """
+    status = os.stat(path)
+    if not uid or os.geteuid() != 0:
+        return os.access(path, access)
+    user = pwd.getpwuid(uid)
+    groups = os.getgrouplist(user.pw_name, user.pw_gid if gid is None else gid)
+    if status.st_uid == uid:
+        granted = status.st_mode >> 6
+    elif status.st_gid in groups:
+        granted = status.st_mode >> 3
+    else:
+        granted = status.st_mode
+    return granted & access == access

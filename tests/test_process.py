@@ -5,6 +5,7 @@ Tests for L{socksproxy.process}.
 from __future__ import annotations
 
 import resource
+from collections.abc import Callable
 
 import pytest
 
@@ -37,8 +38,14 @@ class Limits:
         self.limits = limits
 
 
+Take = Callable[[int, int], tuple[int, Limits]]
+"""
+Soft and hard limit to the connections that can be carried, and the limits then.
+"""
+
+
 @pytest.fixture
-def take(monkeypatch: pytest.MonkeyPatch) -> object:
+def take(monkeypatch: pytest.MonkeyPatch) -> Take:
     """
     Give what takes a process with certain limits.
     """
@@ -52,7 +59,7 @@ def take(monkeypatch: pytest.MonkeyPatch) -> object:
     return takeWith
 
 
-def test_takesAll(take) -> None:  # type: ignore[no-untyped-def]
+def test_takesAll(take: Take) -> None:
     """
     The process gets all file descriptors that it may have, and two are counted
     for each connection.
@@ -62,7 +69,7 @@ def test_takesAll(take) -> None:  # type: ignore[no-untyped-def]
     assert connections == (20000 - RESERVED_DESCRIPTORS) // 2
 
 
-def test_hasAll(take) -> None:  # type: ignore[no-untyped-def]
+def test_hasAll(take: Take) -> None:
     """
     A process that has them all is left as it is.
     """
@@ -71,7 +78,7 @@ def test_hasAll(take) -> None:  # type: ignore[no-untyped-def]
     assert connections == (4096 - RESERVED_DESCRIPTORS) // 2
 
 
-def test_few(take) -> None:  # type: ignore[no-untyped-def]
+def test_few(take: Take) -> None:
     """
     However few there are, some connections are let in.
     """
@@ -79,7 +86,7 @@ def test_few(take) -> None:  # type: ignore[no-untyped-def]
     assert connections == 16
 
 
-def test_unlimited(take) -> None:  # type: ignore[no-untyped-def]
+def test_unlimited(take: Take) -> None:
     """
     Without any limit there is room for thousands.
     """

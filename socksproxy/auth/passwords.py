@@ -63,7 +63,10 @@ class ScryptHash:
         """
         Tell whether a password is the one. This takes a good part of a second.
         """
-        return hmac.compare_digest(self._derive(password, len(self.digest)), self.digest)
+        matches = hmac.compare_digest(self._derive(password, len(self.digest)), self.digest)
+        # scrypt's HMAC fills its key up with zeros, so that a password and the
+        # same with a NUL behind it have one hash.
+        return matches and not password.endswith(b"\0")
 
     def withPassword(self, password: bytes) -> ScryptHash:
         """
@@ -163,10 +166,12 @@ def checkPassword(password: bytes) -> None:
     """
     Refuse a password that no client could send.
 
-    @raise PasswordFileError: It is empty or too long.
+    @raise PasswordFileError: It is empty or too long, or ends with a NUL.
     """
     if not 0 < len(password) <= MAX_OCTETS:
         raise PasswordFileError(f"a password has 1 to {MAX_OCTETS} octets")
+    if password.endswith(b"\0"):
+        raise PasswordFileError("a password does not end with a NUL")
 
 
 def updateFile(path: str, user: bytes, password: bytes | None) -> None:

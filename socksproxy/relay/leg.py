@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import socket
 import sys
-from fcntl import ioctl
-from termios import TIOCOUTQ
 from typing import Any
 from typing import Protocol as Interface
 
@@ -285,6 +283,11 @@ def unacknowledged(transport: StreamTransport) -> int:
         lowest = lowest.transport
     if not isinstance(lowest, Connection) or not lowest.connected:
         return 0
+    if sys.platform == "win32":
+        return 0
+    from fcntl import ioctl
+    from termios import TIOCOUTQ
+
     try:
         answer = ioctl(lowest.fileno(), TIOCOUTQ, bytes(4))
     except OSError:

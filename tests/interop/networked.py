@@ -120,7 +120,7 @@ class NetworkTestCase(unittest.TestCase):
         """
         Greet the proxy.
         """
-        connection.sendall(client.GREETING)
+        connection.sendall(client.NO_AUTHENTICATION)
         self.assertEqual(client.receive(connection, 2), client.CHOICE)
 
     def assertUntouched(self) -> None:

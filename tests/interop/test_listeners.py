@@ -5,6 +5,7 @@ The endpoint strings that the proxy can listen on.
 import datetime
 import json
 import os
+import signal
 import socket
 import ssl
 import sys
@@ -17,7 +18,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from tests.daemon import Daemon
+from tests.daemon import Daemon, run
+from tests.interop.background import Background
 from tests.interop.client import (
     SUCCEEDED,
     TIMEOUT,
@@ -77,6 +79,30 @@ def test_unix(tmp_path: Path) -> None:
             assert receiveAll(connection) == b""
         daemon.waitFor(rf"SOCKS5 unix:0 - CONNECT 127\.0\.0\.1:{target.port} .*succeeded")
     assert not path.exists()
+
+
+def test_unixInTheBackground(tmp_path: Path) -> None:
+    """
+    A path that a daemon in the background listens on is not to be had by
+    another one, and it is gone with its daemon.
+    """
+    path = tmp_path / "proxy.socket"
+    listen = f"--listen=unix:{path}"
+    with Background(tmp_path, listen) as daemon, Target(echo) as target:
+        second = run(f"--pidfile={tmp_path / 'second.pid'}", "socksproxy", listen)
+        if second.returncode == 0:
+            os.kill(int((tmp_path / "second.pid").read_text()), signal.SIGKILL)
+        assert second.returncode != 0
+        assert second.stderr.decode().count("\n") == 1
+        assert str(path) in second.stderr.decode()
+        with socket.socket(socket.AF_UNIX) as connection:
+            connection.settimeout(TIMEOUT)
+            connection.connect(str(path))
+            assert ask(connection, "127.0.0.1", target.port) == SUCCEEDED
+            assert echoes(connection)
+        daemon.send(signal.SIGTERM)
+        daemon.waitForEnd()
+    assert [entry for entry in tmp_path.iterdir() if entry.name.startswith(path.name)] == []
 
 
 @pytest.fixture

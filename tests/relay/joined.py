@@ -11,11 +11,16 @@ from twisted.internet.task import Clock
 from zope.interface import implementer
 
 from socksproxy.relay import Leg, Relay, RelayResult, RelayTimers
-from socksproxy.testing import MemoryTransport
+from socksproxy.testing import CAPACITY, MemoryTransport
 
 PATIENT = RelayTimers(idle=0.0)
 """
 The usual timers without the one that always runs.
+"""
+
+FULL = b"x" * (CAPACITY + 1)
+"""
+What a transport has enough of.
 """
 
 

@@ -5,10 +5,8 @@ Tests for L{socksproxy.relay.pump}: how long a relay waits for its peers.
 from twisted.trial.unittest import SynchronousTestCase
 
 from socksproxy.relay import RelayTimers
-from socksproxy.testing import CAPACITY
-from tests.relay.joined import PATIENT, Joined, QueueingTransport, TLSTransport
+from tests.relay.joined import FULL, PATIENT, Joined, QueueingTransport, TLSTransport
 
-FULL = b"x" * (CAPACITY + 1)
 SLACK = 15
 """
 Seconds by which a timer of this module may be late.
