@@ -11,19 +11,15 @@ for a proxy::
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from twisted.application.service import Service
 from twisted.cred.checkers import AllowAnonymousAccess
 from twisted.cred.credentials import IAnonymous
 from twisted.cred.portal import Portal
-from twisted.internet.address import UNIXAddress
-from twisted.internet.defer import Deferred, DeferredList, succeed
+from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IAddress, IDelayedCall, IListeningPort
-from twisted.python.failure import Failure
+from twisted.internet.interfaces import IDelayedCall
 
 from socksproxy.auth.realm import ProxyRealm
 from socksproxy.auth.throttle import FailureThrottle
@@ -36,7 +32,7 @@ from socksproxy.interfaces import ClientOrigin, IAddressPolicy, IOutbound
 from socksproxy.listener import ProxyFactory
 from socksproxy.outbound.direct import DirectOutbound
 from socksproxy.policy.rules import AnyAddress, PublicAddresses
-from socksproxy.relay.leg import addressAndPort
+from socksproxy.ports import ProxyPort, reasonOf
 
 
 class ProxyService(Service):
@@ -66,7 +62,7 @@ class ProxyService(Service):
         )
         self._admitsAnybody = IAnonymous in self._portal.listCredentialsInterfaces()
         self._throttle = FailureThrottle()
-        self._listeners: list[_Listener] = []
+        self._listeners: list[ProxyPort] = []
         self._opened = False
         self._stopping: Deferred[None] | None = None
 
@@ -97,6 +93,8 @@ class ProxyService(Service):
         See C{IService}.
         """
         self.openPorts()
+        for listener in self._listeners:
+            listener.claim()
         super().privilegedStartService()
 
     def startService(self) -> None:
@@ -151,7 +149,7 @@ class ProxyService(Service):
         client = None if origin.local else origin.source
         return DirectOutbound(self._reactor, self._reactor, self._resolver, policy, client)
 
-    def _listen(self, description: str) -> _Listener:
+    def _listen(self, description: str) -> ProxyPort:
         configuration = self._configuration
         shown = withoutSecrets(description)
         inbound = Inbound(
@@ -167,15 +165,15 @@ class ProxyService(Service):
             endpoint = serverFromString(self._reactor, description)
         except Exception as e:
             # Parsers are plugins and raise what they like.
-            reason = _reasonOf(e)
+            reason = reasonOf(e)
             if isinstance(e, LookupError) and description.startswith("systemd:"):
                 reason = "systemd has passed no such socket"
             raise ConfigurationError(f"cannot listen on {shown}: {reason}") from e
-        listener = _Listener(shown, inbound)
+        listener = ProxyPort(shown, inbound)
         listener.start(endpoint.listen(ProxyFactory(inbound)))
         return listener
 
-    def _refuseOpenRelay(self, listener: _Listener) -> None:
+    def _refuseOpenRelay(self, listener: ProxyPort) -> None:
         if not listener.inbound.local and self._admitsAnybody and not self._configuration.openRelay:
             raise ConfigurationError(
                 f"{listener.description} would let anybody use this proxy:"
@@ -192,11 +190,12 @@ class ProxyService(Service):
         anybody = self._admitsAnybody
         for listener in self._listeners:
             log.info(
-                "{description} is open for {protocols}, authentication {auth}",
+                "{description} is open for {protocols}, authentication {auth}{where}",
                 description=listener.description,
                 # The older versions have no passwords.
                 protocols="SOCKS4, SOCKS4a and SOCKS5" if anybody else "SOCKS5",
                 auth="off" if anybody else "on",
+                where=listener.where(),
             )
             example = listener.example("" if anybody else "--proxy-user USER ")
             if example:
@@ -204,7 +203,7 @@ class ProxyService(Service):
             if not listener.inbound.local:
                 self._warnOf(listener)
 
-    def _warnOf(self, listener: _Listener) -> None:
+    def _warnOf(self, listener: ProxyPort) -> None:
         if self._admitsAnybody:
             log.warn(
                 "--open-relay: whoever reaches {description} can use this proxy",
@@ -215,82 +214,3 @@ class ProxyService(Service):
                 "--allow-private: clients of {description} can reach internal addresses",
                 description=listener.description,
             )
-
-
-class _Listener:
-    """
-    One listening endpoint.
-    """
-
-    def __init__(self, description: str, inbound: Inbound) -> None:
-        self.description = description
-        self.inbound = inbound
-        self._port: IListeningPort | None = None
-        self._failure: str | None = None
-        self._late = False
-        self._stopped = False
-
-    def start(self, listening: Deferred[IListeningPort]) -> None:
-        """
-        Wait for the port. Most endpoints have it at once, and then a failure
-        is raised at once.
-        """
-        listening.addCallback(self._listening)
-        listening.addErrback(self._notListening)
-        if self._failure is not None:
-            raise ConfigurationError(self._failure)
-        self._late = True
-
-    def _notListening(self, failure: Failure) -> None:
-        self._failure = f"cannot listen on {self.description}: {_reasonOf(failure.value)}"
-        if self._late:
-            log.error("{reason}", reason=self._failure)
-
-    def _listening(self, port: IListeningPort) -> object:
-        if self._stopped:
-            return port.stopListening()
-        self._port = port
-        address = port.getHost()
-        self.inbound.local = not self.inbound.balanced and _isLocal(address)
-        return None
-
-    def stop(self) -> Deferred[Any]:
-        self._stopped = True
-        port, self._port = self._port, None
-        if port is None:
-            return succeed(None)
-        return succeed(port).addCallback(lambda port: port.stopListening())
-
-    def example(self, user: str) -> str:
-        """
-        Give a command that shows this listener at work, if there is one.
-        """
-        address = None if self._port is None else self._port.getHost()
-        host, port = addressAndPort(address)
-        if isinstance(address, UNIXAddress) or host is None or self.inbound.balanced:
-            return ""
-        if host.is_unspecified:
-            host = IPv4Address("127.0.0.1") if host.version == 4 else IPv6Address("::1")
-        shown = f"[{host}]" if host.version == 6 else str(host)
-        return f"curl {user}--proxy socks5h://{shown}:{port} https://example.com/"
-
-
-def _isLocal(address: IAddress) -> bool:
-    """
-    Tell whether only this host can connect to an address.
-    """
-    if isinstance(address, UNIXAddress):
-        return True
-    host, _ = addressAndPort(address)
-    return host is not None and host.is_loopback
-
-
-def _reasonOf(error: BaseException | None) -> str:
-    """
-    Say in a few words why an endpoint could not be had.
-    """
-    if isinstance(error, CannotListenError):
-        error = error.socketError
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror if error.filename is None else f"{error.filename}: {error.strerror}"
-    return withoutSecrets(str(error)).replace("\n", " ") or type(error).__name__

@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import pwd
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from errno import EACCES, EISDIR
 from typing import Any
 
@@ -35,6 +35,23 @@ from socksproxy.signals import SignalService
 PROGRAM = "twistd socksproxy"
 
 
+def _amount(option: str, kind: Callable[[str], float]) -> Callable[[str], float]:
+    """
+    Make the reader of an option's number.
+    """
+
+    def read(text: str) -> float:
+        try:
+            number = kind(text)
+        except ValueError:
+            number = -1
+        if not number >= 0:
+            raise ValueError(f"--{option} is a number from 0 on, and not {text}")
+        return number
+
+    return read
+
+
 class Options(usage.Options, AuthOptionMixin):
     """
     The options, checked.
@@ -52,10 +69,28 @@ class Options(usage.Options, AuthOptionMixin):
         ["allow-private", None, "Let clients from elsewhere reach internal addresses."],
     ]
     optParameters = [
-        ["drain", None, 30, "Seconds for transfers under way after SIGTERM.", float],
+        [
+            "drain",
+            None,
+            30,
+            "Seconds for transfers under way after SIGTERM.",
+            _amount("drain", float),
+        ],
         ["log-format", None, "text", "Format of the log: text or json."],
-        ["log-size", None, DEFAULT_SIZE, "Octets after which the log file is rotated.", int],
-        ["log-count", None, DEFAULT_COUNT, "Rotated log files that are kept.", int],
+        [
+            "log-size",
+            None,
+            DEFAULT_SIZE,
+            "Octets after which the log file is rotated.",
+            _amount("log-size", int),
+        ],
+        [
+            "log-count",
+            None,
+            DEFAULT_COUNT,
+            "Rotated log files that are kept.",
+            _amount("log-count", int),
+        ],
     ]
 
     def __init__(self) -> None:
@@ -110,7 +145,7 @@ class Options(usage.Options, AuthOptionMixin):
         See C{usage.Options}.
         """
         if arguments:
-            raise usage.UsageError(f"{arguments[0]} is no option")
+            raise usage.UsageError(f"unexpected argument {arguments[0]}")
 
     def postOptions(self) -> None:
         """
@@ -118,9 +153,6 @@ class Options(usage.Options, AuthOptionMixin):
         """
         if self["log-format"] not in ("text", "json"):
             raise usage.UsageError("--log-format is text or json")
-        for name in ("drain", "log-size", "log-count"):
-            if not self[name] >= 0:
-                raise usage.UsageError(f"--{name} is not negative")
         path = self._logPath()
         if path not in (None, "-"):
             _checkWritable(os.path.abspath(path), getattr(self, "parent", None) or {})

@@ -81,7 +81,10 @@ class Daemon:
             text=True,
         )
         try:
-            match = self.waitFor(r"Try: curl .*?://(?:\[.*?\]|[^:/]+):(\d+)")
+            match = self.waitFor(r"(?:Try: curl .*?://|, at )(?:\[.*?\]|[^:/]+):(\d+)")
+            # For a listener that curl cannot use there is no second line.
+            if "Try: " not in match.string and not self._arguments[1].startswith("ssl:"):
+                self.waitFor("Try: curl")
         except BaseException:
             self.__exit__(None, None, None)
             raise

@@ -35,14 +35,14 @@ FLOORS = [
             "interfaces",
             "events",
             "auth.credentials",
-            "inbound",
+            "inbound.*",
             "socks.protocol",
             "policy.rules",
         ],
     ),
     ("endpoints", ["listener", "dns.*", "outbound.*", "auth.checkers"]),
     ("avatars", ["policy.avatar", "auth.realm"]),
-    ("service", ["config", "log", "service", "signals", "process", "testing"]),
+    ("service", ["config", "log", "service", "signals", "process", "ports", "testing"]),
     ("tap", ["tap", "__main__"]),
 ]
 """
@@ -57,7 +57,7 @@ come in as arguments there.
 
 PURE_MAY_IMPORT = {"cryptography", "h11", "idna", "socksproxy"}
 
-MEETING_PLACES = {"relay", "policy", "auth", "dns", "outbound"}
+MEETING_PLACES = {"inbound", "relay", "policy", "auth", "dns", "outbound"}
 """
 Packages that are not protocols, and that protocols may therefore import.
 """

@@ -22,7 +22,7 @@ from zope.interface import implementer
 
 from socksproxy.relay.leg import Leg, abort, endStream, unacknowledged, writeThrough
 
-WATCH_PERIOD = 5.0
+WATCH_PERIOD = 2.5
 """
 Seconds between two looks at a relay that has something to wait for.
 """

@@ -125,11 +125,13 @@ class ScryptHashTests(SynchronousTestCase):
     def test_matches(self, password: bytes, other: bytes) -> None:
         """
         A hash fits its own password, whatever octets that has, and no other
-        but one that is the same key to HMAC.
+        but one that is the same key to HMAC. To that, a NUL at the end makes
+        no difference, so that nothing with one fits.
         """
         decoded = decodeHash(cheapHash(password).encode())
-        self.assertTrue(decoded.matches(password))
-        self.assertEqual(decoded.matches(other), hmacKey(other) == hmacKey(password))
+        self.assertEqual(decoded.matches(password), not password.endswith(b"\0"))
+        same = hmacKey(other) == hmacKey(password) and not other.endswith(b"\0")
+        self.assertEqual(decoded.matches(other), same)
 
     @settings(deadline=None, max_examples=50)
     @given(st.binary(min_size=1, max_size=64), st.binary(min_size=16, max_size=64))
@@ -290,9 +292,9 @@ class CheckTests(SynchronousTestCase):
         """
         A password that no client could send is refused, and no other.
         """
-        for password in (b"", b"x" * 256):
+        for password in (b"", b"x" * 256, b"x\x00"):
             self.assertRaises(PasswordFileError, checkPassword, password)
-        for password in (b"x", b"\x00", b":", b" ", b"x" * 255):
+        for password in (b"x", b"\x00x", b":", b" ", b"x" * 255):
             checkPassword(password)
 
     @settings(deadline=None, max_examples=50)

@@ -47,9 +47,10 @@ class TestStart:
         with Daemon() as daemon:
             assert answers(daemon.port)
         said = messages(daemon)
-        assert f"{LOOPBACK} is open for SOCKS4, SOCKS4a and SOCKS5, authentication off" in said, (
-            said
-        )
+        assert (
+            f"{LOOPBACK} is open for SOCKS4, SOCKS4a and SOCKS5, authentication off,"
+            f" at 127.0.0.1:{daemon.port}"
+        ) in said, said
         assert (
             f"Try: curl --proxy socks5h://127.0.0.1:{daemon.port} https://example.com/" in said
         ), said

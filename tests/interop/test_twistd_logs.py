@@ -1,64 +1,21 @@
 """
-The log file: its formats, its rotation, and who it belongs to.
+The log file: its formats, and its rotation.
 """
 
 import json
-import os
-import pwd
 import re
-import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
-from tempfile import mkdtemp
-from typing import Any
 
 import pytest
 
 from tests.daemon import Daemon
 from tests.interop.background import Background
 from tests.interop.client import dial, echoes, through
-from tests.interop.processes import statusOf, until
+from tests.interop.logfiles import CUT_SHORT, events, rotated, visit, visitors
+from tests.interop.processes import until
 from tests.socksclient import request4
 from tests.targets import Target, echo
-
-CUT_SHORT = "client closed during handshake"
-
-
-def visit(daemon: Background, times: int) -> list[int]:
-    """
-    Connect and leave so many times, each of which makes a line.
-
-    @return: The clients' ports, in order.
-    """
-    ports = []
-    for _ in range(times):
-        with dial(daemon.port) as connection:
-            ports.append(connection.getsockname()[1])
-    return ports
-
-
-def visitors(*logs: Path) -> list[int]:
-    """
-    Give the clients' ports as the lines of some files tell them, in order.
-    """
-    lines = [line for log in logs for line in log.read_text().splitlines()]
-    found = [re.search(r"127\.0\.0\.1:(\d+)", line) for line in lines if CUT_SHORT in line]
-    return [int(match[1]) for match in found if match is not None]
-
-
-def rotated(daemon: Background, number: int) -> Path:
-    """
-    Name a rotated log file.
-    """
-    return daemon.log.with_name(f"{daemon.log.name}.{number}")
-
-
-def events(log: Path) -> list[dict[str, Any]]:
-    """
-    Read a log file of JSON lines.
-    """
-    return [json.loads(line) for line in log.read_text().splitlines()]
 
 
 class TestFormats:
@@ -228,68 +185,6 @@ class TestRotation:
             second = visit(daemon, 2)
             daemon.waitFor(CUT_SHORT, 4)
             assert visitors(daemon.log) == first + second
-
-
-@pytest.fixture
-def nobodys() -> Iterator[Path]:
-    """
-    Give a folder that belongs to nobody and that nobody can reach.
-    """
-    folder = Path(mkdtemp())
-    shutil.chown(folder, "nobody", "nogroup")
-    yield folder
-    shutil.rmtree(folder)
-
-
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
-class TestUnprivileged:
-    """
-    C{--uid} and C{--gid}.
-    """
-
-    TWISTD = ("--uid=nobody", "--gid=nogroup")
-
-    def test_becomesNobody(self, nobodys: Path) -> None:
-        """
-        The daemon is not root any more, in no respect, and serves.
-        """
-        user = pwd.getpwnam("nobody")
-        with Background(nobodys, twistd=self.TWISTD) as daemon, Target(echo) as target:
-            assert set(statusOf(daemon.pid, "Uid")) == {str(user.pw_uid)}
-            assert set(statusOf(daemon.pid, "Gid")) == {str(user.pw_gid)}
-            assert "0" not in statusOf(daemon.pid, "Groups")
-            with through(daemon.port, target.port) as connection:
-                assert echoes(connection)
-
-    def test_ownsItsLog(self, nobodys: Path) -> None:
-        """
-        The log file belongs to the user that the daemon has become, and has
-        the lines from before that too.
-        """
-        with Background(nobodys, twistd=self.TWISTD) as daemon:
-            assert daemon.log.owner() == "nobody"
-            assert daemon.log.group() == "nogroup"
-            assert "starting up" in daemon.log.read_text()
-
-    def test_rotatesItsLog(self, nobodys: Path) -> None:
-        """
-        As that user it still rotates the log, by size and by signal, and
-        opens it again.
-        """
-        arguments = ("--log-size", "3000", "--log-count", "2")
-        with Background(nobodys, *arguments, twistd=self.TWISTD) as daemon:
-            ports = visit(daemon, 100)
-            until(lambda: visitors(daemon.log)[-1:] == ports[-1:], "the last line")
-            files = [rotated(daemon, 2), rotated(daemon, 1), daemon.log]
-            assert all(file.owner() == "nobody" for file in files)
-            kept = visitors(*files)
-            assert kept == ports[-len(kept) :]
-            daemon.send(signal.SIGUSR1)
-            daemon.waitFor("Received SIGUSR1")
-            daemon.log.rename(nobodys / "moved.log")
-            daemon.send(signal.SIGHUP)
-            daemon.waitFor("Received SIGHUP")
-            assert daemon.log.owner() == "nobody"
 
 
 TAC = """

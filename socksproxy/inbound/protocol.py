@@ -10,111 +10,39 @@ Everything after that is the same for all of them and stands here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from ipaddress import ip_network
-from typing import Protocol as Interface
 from typing import TypeVar
 
-from twisted.cred.credentials import IAnonymous, ICredentials
-from twisted.cred.error import LoginFailed, UnauthorizedLogin
-from twisted.cred.portal import Portal
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
-from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred, succeed
-from twisted.internet.interfaces import IAddress, IDelayedCall, IReactorTime
+from twisted.cred.credentials import ICredentials
+from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred
+from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.internet.protocol import Factory
-from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from socksproxy.address import Destination, IPAddress, hostFromText
-from socksproxy.auth.throttle import FailureThrottle
+from socksproxy.address import Destination
 from socksproxy.errors import (
-    AuthenticationFailed,
     GeneralFailure,
     RequestFailed,
     SOCKSProxyError,
     TooManyConnections,
     requestFailedFor,
 )
-from socksproxy.events import AccessRecord, authenticationFailed, log
+from socksproxy.events import AccessRecord, log
+from socksproxy.inbound.address import shownAddress, sourceOf
+from socksproxy.inbound.deadline import Deadline
+from socksproxy.inbound.handshake import Answers, Handshake, Lingering
+from socksproxy.inbound.login import LoggedIn, LoginAttempt
+from socksproxy.inbound.shared import Inbound
 from socksproxy.interfaces import ClientOrigin, IProxyAvatar
-from socksproxy.policy.limits import ConnectionLimits, Slot
-from socksproxy.relay import Leg, Relay, RelayResult, RelayTimers
+from socksproxy.policy.limits import Slot
+from socksproxy.relay import Leg, Relay, RelayResult
 from socksproxy.relay.leg import Receiver, abort, endStream, tuneSocket, writeThrough
 
-Login = TypeVar("Login")
+Result = TypeVar("Result")
 
 PAUSE_AT = 65536
 """
 Octets of early data after which the client is not read until the dial is over.
 """
-
-LINGER_OCTETS = 65536
-
-
-@dataclass(frozen=True, slots=True)
-class InboundTimers:
-    """
-    How long a client is waited for, in seconds.
-
-    @ivar handshake: From accept until its request is complete, whatever it
-        sends; what we ourselves take for checking a password is not counted.
-    @ivar linger: For it to read a refusal.
-    @ivar relay: The timers of the relay that follows.
-    """
-
-    handshake: float = 10.0
-    linger: float = 2.0
-    relay: RelayTimers = RelayTimers()
-
-
-@dataclass(eq=False)
-class Inbound:
-    """
-    One listener's side of its connections: what they share.
-
-    @ivar portal: Where clients log in.
-    @ivar clock: Time.
-    @ivar listener: How logs name the listener.
-    @ivar local: Clients come from this very host, over loopback or a UNIX
-        socket.
-    @ivar balanced: Clients come through a load balancer which names them in
-        a header, so that their addresses are not known at accept.
-    @ivar timers: Limits of time.
-    @ivar limits: Limits of number.
-    @ivar throttle: The delays of those who guess passwords.
-    @ivar connections: Those that are open.
-    """
-
-    portal: Portal
-    clock: IReactorTime
-    listener: str = "-"
-    local: bool = False
-    balanced: bool = False
-    timers: InboundTimers = field(default_factory=InboundTimers)
-    limits: ConnectionLimits = field(default_factory=ConnectionLimits)
-    throttle: FailureThrottle = field(default_factory=FailureThrottle)
-    connections: set[InboundProtocol] = field(default_factory=set)
-    _waiting: list[Deferred[None]] = field(default_factory=list)
-
-    def whenEmpty(self) -> Deferred[None]:
-        """
-        Wait for the last connection to end.
-        """
-        if not self.connections:
-            return succeed(None)
-        waiting: Deferred[None] = Deferred()
-        self._waiting.append(waiting)
-        return waiting
-
-    def ended(self, connection: InboundProtocol) -> None:
-        """
-        Forget a connection.
-        """
-        self.connections.discard(connection)
-        if not self.connections:
-            waiting, self._waiting = self._waiting, []
-            for deferred in waiting:
-                deferred.callback(None)
 
 
 class InboundFactory(Factory):
@@ -143,75 +71,6 @@ class InboundFactory(Factory):
         return InboundProtocol(self.inbound, self.handshakeFor)
 
 
-class Answers(Interface):
-    """
-    How a protocol answers a request to connect.
-    """
-
-    def granted(self, host: IPAddress | None, port: int) -> bytes:
-        """
-        Give the message of success.
-
-        @param host: Our own address on the connection to the target.
-        """
-
-    def refused(self, error: RequestFailed) -> bytes:
-        """
-        Give the message of failure.
-        """
-
-    def takeEarlyData(self) -> bytes:
-        """
-        Give what the client sent after its request.
-        """
-
-
-class Handshake:
-    """
-    The receiver of a connection until its request is made and answered. A
-    subclass implements C{dataReceived}, also for what comes while it waits.
-    """
-
-    def __init__(self, connection: InboundProtocol) -> None:
-        self.connection = connection
-
-    def dataReceived(self, data: bytes) -> None:
-        """
-        Take bytes from the client.
-        """
-        raise NotImplementedError
-
-    def readConnectionLost(self) -> None:
-        """
-        The client sends no more.
-        """
-        self.connection.clientEnded()
-
-    def connectionLost(self, reason: Failure) -> None:
-        """
-        The client is gone.
-        """
-        self.connection.clientLost(reason)
-
-
-class _Lingering(Handshake):
-    """
-    Reads on after a refusal and throws away what comes. Closing a socket that
-    has unread bytes makes the kernel send a reset, which can destroy the
-    refusal before the client has read it.
-    """
-
-    _discarded = 0
-
-    def dataReceived(self, data: bytes) -> None:
-        self._discarded += len(data)
-        if self._discarded > LINGER_OCTETS:
-            self.connection.transport.loseConnection()
-
-    def readConnectionLost(self) -> None:
-        self.connection.transport.loseConnection()
-
-
 class InboundProtocol(Leg):
     """
     A client's connection.
@@ -228,17 +87,16 @@ class InboundProtocol(Leg):
         self.record = AccessRecord(listener=inbound.listener)
         self._handshakeFor = handshakeFor
         self._accepted = 0.0
-        self._remaining = inbound.timers.handshake
-        self._deadline: IDelayedCall | None = None
+        self._deadline = Deadline(inbound.clock, inbound.timers.handshake, self._expire)
+        self._linger: IDelayedCall | None = None
         self._slot: Slot | None = None
         self._avatar: IProxyAvatar | None = None
         self._logout: Callable[[], object] | None = None
-        self._delay: Deferred[None] | None = None
+        self._login: LoginAttempt | None = None
         self._attempt: Deferred[None] | None = None
         self._relay: Relay | None = None
         self._answered = False
         self._closing = False
-        self._loggingIn = False
         self._paused = False
         self._ended = False
         self._lost = False
@@ -259,7 +117,7 @@ class InboundProtocol(Leg):
             abort(self.transport)
             return
         tuneSocket(self.transport)
-        self._startDeadline()
+        self._deadline.start()
 
     def origin(self, protocol: str) -> ClientOrigin:
         """
@@ -288,19 +146,12 @@ class InboundProtocol(Leg):
                 self._attribute()
         except TooManyConnections:
             return fail(Failure())
-        self._loggingIn = True
-        loggingIn = maybeDeferred(
-            self.inbound.portal.login, credentials, origin, IProxyAvatar
-        ).addCallbacks(
-            self._loggedIn,
-            self._loginFailed,
-            callbackArgs=(origin, credentials),
-            errbackArgs=(origin, credentials),
-        )
+        self._login = LoginAttempt(self.inbound, origin, credentials)
+        loggingIn = self._login.start().addCallback(self._loggedIn)
         loggingIn.addBoth(self._loginDecided)
-        if self._loggingIn:
+        if not self._login.decided:
             # Our own time does not count against the client.
-            self._stopDeadline()
+            self._deadline.stop()
         return loggingIn
 
     def connect(self, destination: Destination, answers: Answers) -> None:
@@ -315,7 +166,7 @@ class InboundProtocol(Leg):
             raise RuntimeError("connect before login")
         if self._lost:
             return
-        self._stopDeadline()
+        self._deadline.stop()
         if self._slot is not None:
             self._slot.handshakeDone()
         self.record.command = "CONNECT"
@@ -364,17 +215,17 @@ class InboundProtocol(Leg):
         if self._lost:
             return
         self._closing = True
-        self._stopDeadline()
+        self._deadline.stop()
         self._refusedFor(error)
         if message:
             writeThrough(self.transport, message)
         if self._ended:
             self.transport.loseConnection()
             return
-        self.hold(_Lingering(self))
+        self.hold(Lingering(self))
         endStream(self.transport)
         self.transport.resumeProducing()
-        self._deadline = self.inbound.clock.callLater(
+        self._linger = self.inbound.clock.callLater(
             self.inbound.timers.linger, self.transport.loseConnection
         )
 
@@ -384,7 +235,7 @@ class InboundProtocol(Leg):
 
         @param error: Why.
         """
-        self._stopDeadline()
+        self._deadline.stop()
         self._refusedFor(error)
         self.transport.loseConnection()
 
@@ -404,7 +255,8 @@ class InboundProtocol(Leg):
         a request under way goes on, and the target will be told.
         """
         self._ended = True
-        unanswered = self._loggingIn and self._delay is None
+        login = self._login
+        unanswered = login is not None and not (login.decided or login.rejected)
         if self._attempt is None and not unanswered:
             self._expire()
 
@@ -414,9 +266,10 @@ class InboundProtocol(Leg):
         """
         self._note("client gone before the answer")
         self._lost = True
-        for waiting in (self._delay, self._attempt):
-            if waiting is not None:
-                waiting.cancel()
+        if self._login is not None:
+            self._login.abandon()
+        if self._attempt is not None:
+            self._attempt.cancel()
         self._finish()
 
     def shutDown(self) -> bool:
@@ -445,52 +298,22 @@ class InboundProtocol(Leg):
         if self._slot is not None and not self.inbound.local:
             self._slot.attribute(sourceOf(self.transport.getPeer()))
 
-    def _loggedIn(
-        self,
-        result: tuple[type[IProxyAvatar], IProxyAvatar, Callable[[], object]],
-        origin: ClientOrigin,
-        credentials: ICredentials,
-    ) -> None:
-        _, self._avatar, self._logout = result
-        if not IAnonymous.providedBy(credentials):
-            self.inbound.throttle.succeeded(origin.source)
+    def _loggedIn(self, loggedIn: LoggedIn) -> None:
+        self._avatar, self._logout = loggedIn
         self.record.user = self._avatar.user
         if self._lost:
             self._endSession()
 
-    def _loginDecided(self, result: Login) -> Login:
-        self._loggingIn = False
+    def _loginDecided(self, result: Result) -> Result:
         if not self._lost:
             if self._ended:
                 # It has made its request by now, or never will.
-                self._stopDeadline()
-                self._remaining = 0.0
-            if self._deadline is None:
-                self._startDeadline()
+                self._deadline.spend()
+            self._deadline.start()
             if self._paused:
                 self._paused = False
                 self.transport.resumeProducing()
         return result
-
-    def _loginFailed(
-        self, failure: Failure, origin: ClientOrigin, credentials: ICredentials
-    ) -> Failure | Deferred[None]:
-        failed = Failure(AuthenticationFailed())
-        if not failure.check(LoginFailed):
-            log.failure("The login could not be checked", failure)
-            return Failure(GeneralFailure("the login could not be checked"))
-        if not failure.check(UnauthorizedLogin) or IAnonymous.providedBy(credentials):
-            # A kind of credentials that nobody here takes: not a guess.
-            return failed
-        host, port = _hostAndPort(origin.peer)
-        user = getattr(credentials, "username", b"-")
-        authenticationFailed(host, port, origin.protocol, origin.listener, user)
-        clock = self.inbound.clock
-        delay = self.inbound.throttle.failed(origin.source, clock.seconds())
-        if self._lost:
-            return failed
-        self._delay = deferLater(clock, delay)
-        return self._delay.addBoth(lambda _: failed)
 
     def _connected(self, target: Leg, answers: Answers) -> None:
         if self._lost:
@@ -521,16 +344,6 @@ class InboundProtocol(Leg):
         self._note(result.reason)
         self._finish()
 
-    def _startDeadline(self) -> None:
-        self._deadline = self.inbound.clock.callLater(self._remaining, self._expire)
-
-    def _stopDeadline(self) -> None:
-        deadline, self._deadline = self._deadline, None
-        if deadline is not None and deadline.active():
-            # At least a second, for what the client sends in answer to us.
-            self._remaining = max(1.0, deadline.getTime() - self.inbound.clock.seconds())
-            deadline.cancel()
-
     def _expire(self) -> None:
         if self._ended:
             self._note("client closed during handshake")
@@ -553,7 +366,9 @@ class InboundProtocol(Leg):
             logout()
 
     def _finish(self) -> None:
-        self._stopDeadline()
+        self._deadline.stop()
+        if self._linger is not None and self._linger.active():
+            self._linger.cancel()
         self._endSession()
         if self._slot is not None:
             self._slot.release()
@@ -561,27 +376,6 @@ class InboundProtocol(Leg):
         self.record.duration = self.inbound.clock.seconds() - self._accepted
         self.record.emit()
         self.inbound.ended(self)
-
-
-def sourceOf(peer: IAddress) -> str:
-    """
-    Give what stands for a client where it is counted. A single host has a
-    whole /64 of IPv6 addresses to choose from, so that is one source.
-    """
-    if isinstance(peer, UNIXAddress):
-        return "unix"
-    if isinstance(peer, IPv6Address):
-        host = hostFromText(peer.host)
-        if host is not None and host.version == 6:
-            return str(ip_network((host, 64), strict=False))
-        return str(host)
-    return peer.host if isinstance(peer, IPv4Address) else "-"
-
-
-def _hostAndPort(peer: IAddress) -> tuple[str, int]:
-    if isinstance(peer, IPv4Address | IPv6Address):
-        return peer.host, peer.port
-    return ("unix" if isinstance(peer, UNIXAddress) else "-"), 0
 
 
 def _resultOf(error: SOCKSProxyError) -> str:
@@ -592,11 +386,3 @@ def _resultOf(error: SOCKSProxyError) -> str:
         return error.summary
     code = getattr(error, "replyCode", GeneralFailure.replyCode)
     return "malformed" if code == GeneralFailure.replyCode else requestFailedFor(code).summary
-
-
-def shownAddress(address: IAddress) -> str:
-    """
-    Write a transport's address for a log.
-    """
-    host, port = _hostAndPort(address)
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,0 +1,56 @@
+"""
+A limit of time that can be interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+
+LEAST = 1.0
+"""
+Seconds that are left after any interruption, for what the other side sends in
+answer to us.
+"""
+
+
+class Deadline:
+    """
+    Calls a function once a time is used up, of which only what passes between
+    C{start} and C{stop} counts.
+    """
+
+    def __init__(self, clock: IReactorTime, seconds: float, expired: Callable[[], object]) -> None:
+        """
+        @param clock: Time.
+        @param seconds: The time.
+        @param expired: What to call.
+        """
+        self._clock = clock
+        self._remaining = seconds
+        self._expired = expired
+        self._call: IDelayedCall | None = None
+
+    def start(self) -> None:
+        """
+        Let the time run, if it does not already.
+        """
+        if self._call is None:
+            self._call = self._clock.callLater(self._remaining, self._expired)
+
+    def stop(self) -> None:
+        """
+        Stop the time.
+        """
+        call, self._call = self._call, None
+        if call is not None and call.active():
+            self._remaining = max(LEAST, call.getTime() - self._clock.seconds())
+            call.cancel()
+
+    def spend(self) -> None:
+        """
+        Use the time up: at the next turn it is over, unless it is stopped.
+        """
+        self.stop()
+        self._remaining = 0.0
