@@ -26,7 +26,7 @@ from twisted.python import usage
 
 from socksproxy.config import DEFAULT_LISTENER, Configuration
 from socksproxy.errors import ConfigurationError
-from socksproxy.log import DEFAULT_COUNT, DEFAULT_SIZE, jsonToStandardOutput, observerFor
+from socksproxy.log import DEFAULT_COUNT, DEFAULT_SIZE, observerFor, standardOutput
 from socksproxy.policy.limits import ConnectionLimits
 from socksproxy.process import takeProcess
 from socksproxy.service import ProxyService
@@ -191,7 +191,7 @@ class Options(usage.Options, AuthOptionMixin):
         if path is None:
             return None
         if path == "-":
-            return jsonToStandardOutput() if self["log-format"] == "json" else None
+            return standardOutput(self["log-format"])
         return observerFor(path, self["log-format"], self["log-size"], self["log-count"])
 
 

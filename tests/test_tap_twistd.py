@@ -12,7 +12,7 @@ from contextlib import redirect_stderr, redirect_stdout
 from typing import Any
 
 from twisted.application.service import Application, IService, IServiceCollection
-from twisted.logger import ILogObserver
+from twisted.logger import ILogObserver, formatEventAsClassicLogText
 from twisted.scripts.twistd import ServerOptions
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -110,7 +110,7 @@ class TwistdTests(SynchronousTestCase):
         application = Application("socksproxy")
         makeService(self.parsed()).setServiceParent(application)
         self.assertEqual(len(list(IServiceCollection(application))), 1)
-        self.assertIsNone(application.getComponent(ILogObserver))
+        self.assertIsNotNone(application.getComponent(ILogObserver))
         IService(application)
 
     def observer(self, *arguments: str, twistd: tuple[str, ...]) -> Any:
@@ -149,11 +149,14 @@ class TwistdTests(SynchronousTestCase):
 
     def test_standardOutput(self) -> None:
         """
-        In the foreground twistd logs as it always does, unless JSON is asked
-        for.
+        In the foreground the log is in twistd's own format, unless JSON is
+        asked for.
         """
+        event = {"log_time": 0.0, "log_format": "hello", "log_namespace": "here"}
         for twistd in (("-n",), ("-n", "--logfile", "-")):
-            self.assertIsNone(self.observer(twistd=twistd))
+            with redirect_stdout(io.StringIO()) as output:
+                self.observer(twistd=twistd)(event)
+            self.assertEqual(output.getvalue(), formatEventAsClassicLogText(event))
             with redirect_stdout(io.StringIO()) as output:
                 observer = self.observer("--log-format=json", twistd=twistd)
                 observer({"log_time": 0.0, "log_format": "hello"})

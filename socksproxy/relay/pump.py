@@ -227,7 +227,7 @@ class Relay:
         self.phase += 1
         other = self._down if direction is self._up else self._up
         if not other.lost:
-            clean = reason.check(ConnectionDone) is not None
+            clean = isinstance(reason.value, ConnectionDone)
             self._note(f"{direction.name} {'closed' if clean else 'reset'}")
             direction.sink.unregisterProducer()
             if clean:
@@ -250,9 +250,6 @@ class Relay:
             self._lookIn(WATCH_PERIOD)
 
     def _lookIn(self, seconds: float) -> None:
-        now = self._clock.seconds()
-        self._up.stuckFor(now)
-        self._down.stuckFor(now)
         if self._watching is not None:
             self._watching.cancel()
         self._watching = self._clock.callLater(seconds, self._look)
