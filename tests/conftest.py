@@ -2,7 +2,18 @@
 What holds for every test.
 """
 
+import resource
+
 import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """
+    Take all the file descriptors that there are: tests with hundreds of
+    connections have both ends of them.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 @pytest.fixture(autouse=True)

@@ -36,7 +36,7 @@ def run(
     """
     return subprocess.run(
         [*TWISTD, *arguments],
-        cwd=cwd or tempfile.gettempdir(),
+        cwd=cwd,
         env=environment(),
         input=input,
         capture_output=True,

@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksproxy.relay.leg import Leg, abort, endStream, unacknowledged, writeThrough
+from socksproxy.relay.progress import Progress
 
 WATCH_PERIOD = 2.5
 """
@@ -69,8 +70,6 @@ class _Direction:
     @ivar paused: The sink has more than enough.
     @ivar ended: The source has sent the end of its stream.
     @ivar lost: The source's connection is gone.
-    @ivar mark: What C{progress} gave at the last look.
-    @ivar since: When C{mark} last changed, in the clock's seconds.
     """
 
     def __init__(self, relay: Relay, name: str, source: Leg, sink: Leg) -> None:
@@ -82,8 +81,7 @@ class _Direction:
         self.paused = False
         self.ended = False
         self.lost = False
-        self.mark: object = None
-        self.since = 0.0
+        self._progress = Progress()
 
     def dataReceived(self, data: bytes) -> None:
         self.count += len(data)
@@ -129,15 +127,17 @@ class _Direction:
         queued = getattr(self.sink, "_tempDataLen", 0)
         return len(data) - offset + queued
 
-    def stuckFor(self, now: float) -> float:
+    def look(self, now: float, closing: bool) -> Progress:
         """
-        How long nothing has moved: no octet came, none went, and neither side
-        ended.
+        See how far this direction has got.
+
+        @param closing: The relay only waits for what is under way.
         """
-        mark = (self.count, self.backlog(), unacknowledged(self.sink), self._relay.phase)
-        if mark != self.mark:
-            self.mark, self.since = mark, now
-        return now - self.since
+        backlog = self.backlog()
+        waiting = closing or self.paused or (self.ended and backlog > 0)
+        outstanding = backlog + unacknowledged(self.sink)
+        self._progress.look(now, self.count, outstanding, self._relay.phase, waiting)
+        return self._progress
 
 
 class Relay:
@@ -257,8 +257,7 @@ class Relay:
     def _look(self) -> None:
         self._watching = None
         self._urgent = any(d.paused or d.ended or d.lost for d in (self._up, self._down))
-        now = self._clock.seconds()
-        reason = self._overdue(self._up.stuckFor(now), self._down.stuckFor(now))
+        reason = self._overdue(self._clock.seconds())
         if reason is not None:
             self.abort(reason)
         elif self._urgent:
@@ -273,26 +272,23 @@ class Relay:
         """
         return max(WATCH_PERIOD, self._timers.idle / 8)
 
-    def _overdue(self, up: float, down: float) -> str | None:
+    def _overdue(self, now: float) -> str | None:
         """
         Tell why this relay has to end now, if it has to.
-
-        @param up: How long nothing has moved from client to target.
-        @param down: How long nothing has moved from target to client.
         """
         timers = self._timers
-        for direction, reader, stuck in (
-            (self._up, "target", up),
-            (self._down, "client", down),
-        ):
-            waiting = direction.paused or (direction.ended and direction.backlog() > 0)
-            if waiting and stuck >= timers.drain:
-                return f"{reader} does not read"
-        still = min(up, down)
-        over = (self._up.ended and self._down.ended) or self._up.lost or self._down.lost
-        if over and still >= timers.drain:
-            return "closing took too long"
-        if (self._up.ended or self._down.ended) and still >= timers.halfClosed:
+        ended = self._up.ended or self._down.ended
+        closing = (self._up.ended and self._down.ended) or self._up.lost or self._down.lost
+        up, down = (direction.look(now, closing) for direction in (self._up, self._down))
+        if closing:
+            # One way may have nothing left to carry.
+            return "closing took too long" if min(up.unread, down.unread) >= timers.drain else None
+        if up.unread >= timers.drain:
+            return "target does not read"
+        if down.unread >= timers.drain:
+            return "client does not read"
+        still = min(up.still, down.still)
+        if ended and still >= timers.halfClosed:
             return "half-closed for too long"
         if timers.idle and still >= timers.idle:
             return "idle for too long"
