@@ -9,7 +9,9 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from types import TracebackType
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -61,6 +63,7 @@ class Daemon:
         self._arguments = ["--listen", listen, *arguments]
         self.lines: list[str] = []
         self.port = 0
+        self._read: SimpleQueue[str | None] = SimpleQueue()
 
     def command(self, arguments: list[str]) -> list[str]:
         """
@@ -80,6 +83,10 @@ class Daemon:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        # A daemon whose log nobody reads would stop once the pipe is full.
+        self._read = SimpleQueue()
+        self._reader = threading.Thread(target=self._readLog, daemon=True)
+        self._reader.start()
         try:
             match = self.waitFor(r"(?:Try: curl .*?://|, at )(?:\[.*?\]|[^:/]+):(\d+)")
             # For a listener that curl cannot use there is no second line.
@@ -99,9 +106,24 @@ class Daemon:
     ) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
-        rest, _ = self.process.communicate(timeout=TIMEOUT)
-        self.lines += rest.splitlines()
-        self._folder.cleanup()
+        try:
+            self.process.wait(TIMEOUT)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            raise
+        finally:
+            self._reader.join(TIMEOUT)
+            while (line := self._read.get()) is not None:
+                self.lines.append(line)
+            if self.process.stdout is not None:
+                self.process.stdout.close()
+            self._folder.cleanup()
+
+    def _readLog(self) -> None:
+        if self.process.stdout is not None:
+            for line in self.process.stdout:
+                self._read.put(line.rstrip("\n"))
+        self._read.put(None)
 
     def waitFor(self, pattern: str) -> re.Match[str]:
         """
@@ -111,17 +133,18 @@ class Daemon:
         @raise AssertionError: The daemon ended without such a line, or was
             ended because there was none in time.
         """
-        if self.process.stdout is None:
-            raise AssertionError("the daemon's output is not captured")
-        # Without a daemon there are no more lines to wait for.
-        limit = threading.Timer(TIMEOUT, self.process.kill)
-        limit.start()
-        try:
-            for line in self.process.stdout:
-                self.lines.append(line.rstrip("\n"))
-                match = re.search(pattern, line)
-                if match is not None:
-                    return match
-        finally:
-            limit.cancel()
-        raise AssertionError(f"no line matches {pattern!r} in:\n" + "\n".join(self.lines))
+        limit = time.monotonic() + TIMEOUT
+        while True:
+            try:
+                line = self._read.get(timeout=max(0.0, limit - time.monotonic()))
+            except Empty:
+                # Without a daemon there are no more lines to wait for.
+                self.process.kill()
+                line = None
+            if line is None:
+                self._read.put(None)
+                raise AssertionError(f"no line matches {pattern!r} in:\n" + "\n".join(self.lines))
+            self.lines.append(line)
+            match = re.search(pattern, line)
+            if match is not None:
+                return match
