@@ -44,8 +44,8 @@ def takeProcess(reactor: Any) -> int:
 
 def _tuneGarbageCollection() -> None:
     """
-    Have collections be rare and short: a proxy's connections are freed without
-    them, and what there is at the start stays to the end.
+    Have collections be rare and short: connections that are over are freed
+    without them, and what there is at the start stays to the end.
     """
     gc.collect()
     gc.freeze()

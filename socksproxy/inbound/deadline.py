@@ -48,9 +48,22 @@ class Deadline:
             self._remaining = max(LEAST, call.getTime() - self._clock.seconds())
             call.cancel()
 
+    def close(self) -> None:
+        """
+        Stop the time for good.
+        """
+        self.stop()
+        self._expired = _nothing
+
     def spend(self) -> None:
         """
         Use the time up: at the next turn it is over, unless it is stopped.
         """
         self.stop()
         self._remaining = 0.0
+
+
+def _nothing() -> None:
+    """
+    What a closed deadline calls, which holds nobody.
+    """

@@ -366,9 +366,11 @@ class InboundProtocol(Leg):
             logout()
 
     def _finish(self) -> None:
-        self._deadline.stop()
-        if self._linger is not None and self._linger.active():
-            self._linger.cancel()
+        self._deadline.close()
+        linger, self._linger = self._linger, None
+        if linger is not None and linger.active():
+            linger.cancel()
+        self._relay = None
         self._endSession()
         if self._slot is not None:
             self._slot.release()

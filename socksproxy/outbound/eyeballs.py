@@ -12,6 +12,7 @@ from itertools import chain, zip_longest
 from typing import cast
 
 from twisted.internet import error as twistedError
+from twisted.internet.base import BaseConnector
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import (
     IAddress,
@@ -224,6 +225,14 @@ class _Attempt(ClientFactory):
 
     def connected(self, protocol: IProtocol) -> None:
         self._dial.won(self, protocol)
+
+    def clientConnectionLost(self, connector: IConnector, reason: Failure) -> None:
+        """
+        Take connector and transport apart, which hold one another, so that the
+        transport's buffers are freed now and not with the garbage.
+        """
+        if isinstance(connector, BaseConnector):
+            connector.transport = None
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         self._dial.failed(self, reason)

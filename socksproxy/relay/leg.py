@@ -152,9 +152,14 @@ class Leg(Protocol):
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """
-        Pass on that the connection is gone.
+        Pass on that the connection is gone. Nobody holds it after that, so
+        that it and its buffers are freed at once and not when a garbage
+        collection finds them.
         """
-        self._receiver.connectionLost(reason)
+        receiver = self._receiver
+        if not isinstance(receiver, _Unheld):
+            self._receiver = _GONE
+        receiver.connectionLost(reason)
 
     def localAddress(self) -> tuple[IPAddress | None, int]:
         """
@@ -164,6 +169,24 @@ class Leg(Protocol):
             such thing.
         """
         return addressAndPort(self.transport.getHost())
+
+
+class _Gone:
+    """
+    The receiver of a leg whose loss has been told.
+    """
+
+    def dataReceived(self, data: bytes) -> None:
+        pass
+
+    def readConnectionLost(self) -> None:
+        pass
+
+    def connectionLost(self, reason: Failure) -> None:
+        pass
+
+
+_GONE = _Gone()
 
 
 class _Unheld:

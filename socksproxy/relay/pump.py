@@ -117,6 +117,12 @@ class _Direction:
         self.sink.unregisterProducer()
         endStream(self.sink)
 
+    def leave(self) -> None:
+        """
+        The relay is over: let go of it, as it would otherwise hold itself.
+        """
+        del self._relay
+
     def backlog(self) -> int:
         """
         How many octets wait in the sink's user-space buffer, as far as its
@@ -239,7 +245,10 @@ class Relay:
         if self._watching is not None:
             self._watching.cancel()
             self._watching = None
-        self._ended(RelayResult(self._up.count, self._down.count, self._reason))
+        result = RelayResult(self._up.count, self._down.count, self._reason)
+        for way in (self._up, self._down):
+            way.leave()
+        self._ended(result)
 
     def watch(self) -> None:
         """
