@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 from twisted.internet.address import UNIXAddress
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IAddress, IListeningPort
 from twisted.python.failure import Failure
@@ -89,7 +89,7 @@ class ProxyPort:
         port, self._port = self._port, None
         if port is None:
             return succeed(None)
-        return succeed(port).addCallback(lambda port: port.stopListening())
+        return maybeDeferred(port.stopListening)
 
     def where(self) -> str:
         """

@@ -64,7 +64,6 @@ class ProxyService(Service):
         self._throttle = FailureThrottle()
         self._listeners: list[ProxyPort] = []
         self._opened = False
-        self._stopping: Deferred[None] | None = None
 
     def openPorts(self) -> None:
         """

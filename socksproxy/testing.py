@@ -42,6 +42,8 @@ from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from socksproxy.inbound import shownAddress
+
 CAPACITY = 65536
 """
 Octets that a L{MemoryTransport} holds before it pauses its producer.
@@ -302,8 +304,9 @@ class ScriptedNetwork(Clock):
         """
         See C{IReactorTCP}. The outcome comes with the next turn of the clock.
         """
-        connector = _Connector(self, tcpAddress(host, port), factory)
-        outcome = self.world.get(str(_named(host, port)), "ECONNREFUSED")
+        destination = tcpAddress(host, port)
+        connector = _Connector(self, destination, factory)
+        outcome = self.world.get(shownAddress(destination), "ECONNREFUSED")
         connector.start(str(outcome))
         return connector
 
@@ -392,7 +395,3 @@ class _Connector:
             self._over = True
             error = getConnectError((number, errno.errorcode[number]))
             self._factory.clientConnectionFailed(self, Failure(error))
-
-
-def _named(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

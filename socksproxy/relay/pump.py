@@ -270,9 +270,9 @@ class Relay:
         if reason is not None:
             self.abort(reason)
         elif self._urgent:
-            self._watching = self._clock.callLater(WATCH_PERIOD, self._look)
+            self._lookIn(WATCH_PERIOD)
         elif self._timers.idle:
-            self._watching = self._clock.callLater(self._idlePeriod(), self._look)
+            self._lookIn(self._idlePeriod())
 
     def _idlePeriod(self) -> float:
         """
