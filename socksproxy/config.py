@@ -5,13 +5,17 @@ What an administrator decides, checked and in one place.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network
 
 from twisted.cred.checkers import ICredentialsChecker
 
+from socksproxy.exposure import PortRange, PublicAddresses
 from socksproxy.inbound import InboundTimers
+from socksproxy.outbound.direct import DirectSettings
 from socksproxy.policy.limits import ConnectionLimits
+from socksproxy.policy.services import Services
 
 DEFAULT_LISTENER = "tcp:1080:interface=127.0.0.1"
 
@@ -28,6 +32,15 @@ class Configuration:
     @ivar openRelay: Listen on other than loopback addresses even if everybody
         may log in.
     @ivar allowPrivate: Let clients from elsewhere reach internal addresses.
+    @ivar services: What clients may ask for beside CONNECT.
+    @ivar direct: How connections and datagrams leave this host.
+    @ivar ports: From which ports those are chosen that BIND and UDP ASSOCIATE
+        open; by default the kernel chooses.
+    @ivar public: What clients are told instead of local addresses.
+    @ivar reassembling: Put fragments of clients' datagrams together.
+    @ivar ident: Networks whose hosts are believed about the users of SOCKS4.
+    @ivar socks4Users: Names of users of SOCKS4; with C{ident}, only these
+        get in, and without it, whoever knows one.
     @ivar drain: Seconds that transfers under way get when the proxy stops.
     @ivar timers: How long clients are waited for.
     @ivar limits: How many clients there may be, over all listeners.
@@ -37,6 +50,13 @@ class Configuration:
     checkers: Sequence[ICredentialsChecker] = ()
     openRelay: bool = False
     allowPrivate: bool = False
+    services: Services = field(default_factory=Services)
+    direct: DirectSettings = field(default_factory=DirectSettings)
+    ports: PortRange | None = None
+    public: PublicAddresses = field(default_factory=dict)
+    reassembling: bool = False
+    ident: Sequence[IPv4Network | IPv6Network] = ()
+    socks4Users: Collection[bytes] = ()
     drain: float = 30.0
     timers: InboundTimers = field(default_factory=InboundTimers)
     limits: ConnectionLimits = field(default_factory=ConnectionLimits)

@@ -157,6 +157,24 @@ class AuthenticationFailed(NotAllowed):
     summary = "authentication failed"
 
 
+class IdentUnreachable(AuthenticationFailed):
+    """
+    The client's own host does not say whose connection it is (RFC 1413).
+    """
+
+    socks4Code = 0x5C
+    summary = "ident unreachable"
+
+
+class IdentMismatch(AuthenticationFailed):
+    """
+    The client's own host says that the connection is somebody else's.
+    """
+
+    socks4Code = 0x5D
+    summary = "ident mismatch"
+
+
 class NetworkUnreachable(RequestFailed):
     """
     There is no route to the target's network.

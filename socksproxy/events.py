@@ -43,12 +43,15 @@ class AccessRecord:
     @ivar client: The client's address and port.
     @ivar user: The name of the logged-in user, or C{-}.
     @ivar claimed: The USERID of SOCKS4, which proves nothing, or C{-}.
-    @ivar command: CONNECT, or C{-}.
+    @ivar command: CONNECT, BIND, UDP, RESOLVE, RESOLVE_PTR, or C{-}.
     @ivar destination: What the client asked for, or C{-}.
     @ivar address: The address that was dialled in the end, or C{-}.
     @ivar result: C{succeeded}, or why not.
     @ivar sent: Octets from the client to the target.
     @ivar received: Octets from the target to the client.
+    @ivar datagramsSent: Datagrams of an association on their way to targets.
+    @ivar datagramsReceived: Datagrams on their way to the client.
+    @ivar datagramsDropped: Datagrams that had to be dropped, either way.
     @ivar duration: Seconds from accept to the end.
     @ivar reason: Why the connection ended.
     """
@@ -64,6 +67,9 @@ class AccessRecord:
     result: str = "-"
     sent: int = 0
     received: int = 0
+    datagramsSent: int = 0
+    datagramsReceived: int = 0
+    datagramsDropped: int = 0
     duration: float = 0.0
     reason: str = "-"
 
@@ -71,14 +77,22 @@ class AccessRecord:
         return (
             f"{self.protocol} {self.client} {self.user} {self.command} {self.destination}"
             f" [{self.address}]: {self.result}; {self.sent} sent, {self.received} received,"
-            f" {self.duration:.3f} s; {self.reason}"
+            f"{self._datagrams()} {self.duration:.3f} s; {self.reason}"
+        )
+
+    def _datagrams(self) -> str:
+        if self.command != "UDP":
+            return ""
+        return (
+            f" {self.datagramsSent} and {self.datagramsReceived} datagrams,"
+            f" {self.datagramsDropped} dropped,"
         )
 
     def emit(self) -> None:
         """
         Log it: as text, and field by field.
         """
-        # One field to format instead of eleven, since Twisted's formatter is
+        # One field to format instead of many, since Twisted's formatter is
         # slow enough to be felt with thousands of connections a second.
         fields = {name: getattr(self, name) for name in _fieldNames}
         log.info("{access}", log_event="access", access=self, **fields)

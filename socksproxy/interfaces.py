@@ -9,13 +9,14 @@ knows the other.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IStreamClientEndpoint
 from zope.interface import Attribute, Interface
 
-from socksproxy.address import Destination, IPAddress
+from socksproxy.address import Destination, Host, IPAddress
 from socksproxy.relay import Leg
 
 
@@ -41,6 +42,55 @@ class ClientOrigin:
     source: str
 
 
+Received = Callable[[bytes, Destination], None]
+"""
+Takes a datagram and where it came from.
+"""
+
+
+class IBoundPort(Interface):
+    """
+    A port that waits for one connection from an expected peer.
+    """
+
+    address: Destination = Attribute("""Where the peer is to connect to.""")
+
+    def accepted() -> Deferred[Leg]:
+        """
+        Wait for the peer. Nobody else is let in, and after the peer nobody at
+        all.
+
+        @return: The connected peer, not yet reading; fails with a
+            L{RequestFailed<socksproxy.errors.RequestFailed>} when it has not
+            come in time. Cancelling ends the waiting.
+        """
+
+    def stop() -> None:
+        """
+        Stop waiting; may be called at any time.
+        """
+
+
+class IDatagramConduit(Interface):
+    """
+    A way for datagrams out of this proxy and back, for one client: all that
+    it sends comes from one address.
+    """
+
+    def send(data: bytes, destination: Destination) -> bool:
+        """
+        Send a datagram, to a name or an address. What cannot be sent is
+        dropped, as datagrams are.
+
+        @return: False if it is known already that it was dropped.
+        """
+
+    def close() -> None:
+        """
+        Send and receive nothing more.
+        """
+
+
 class IProxyAvatar(Interface):
     """
     What a user may do with this proxy. Each request either succeeds or fails
@@ -59,6 +109,31 @@ class IProxyAvatar(Interface):
             attempt up.
         """
 
+    def listen(expected: Destination) -> Deferred[IBoundPort]:
+        """
+        Wait for a connection to this proxy on the user's behalf.
+
+        @param expected: From whom; the port does not count.
+        """
+
+    def associate(received: Received) -> Deferred[IDatagramConduit]:
+        """
+        Send and receive datagrams on the user's behalf.
+
+        @param received: Called with what comes from those that the user has
+            written to.
+        """
+
+    def resolve(host: Host) -> Deferred[list[IPAddress]]:
+        """
+        Look up the addresses of a name on the user's behalf.
+        """
+
+    def reverse(address: IPAddress) -> Deferred[str]:
+        """
+        Look up the name of an address on the user's behalf.
+        """
+
 
 class IOutbound(Interface):
     """
@@ -70,6 +145,26 @@ class IOutbound(Interface):
         Give the endpoint that leads to a destination. Nothing is resolved or
         dialled before its C{connect}, which fails with a
         L{RequestFailed<socksproxy.errors.RequestFailed>}.
+        """
+
+    def listen(expected: Destination) -> Deferred[IBoundPort]:
+        """
+        See L{IProxyAvatar.listen}.
+        """
+
+    def conduit(received: Received) -> Deferred[IDatagramConduit]:
+        """
+        See L{IProxyAvatar.associate}.
+        """
+
+    def resolve(host: Host) -> Deferred[list[IPAddress]]:
+        """
+        See L{IProxyAvatar.resolve}.
+        """
+
+    def reverse(address: IPAddress) -> Deferred[str]:
+        """
+        See L{IProxyAvatar.reverse}.
         """
 
 

@@ -14,19 +14,21 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.cred.checkers import AllowAnonymousAccess
+from twisted.cred.checkers import AllowAnonymousAccess, ICredentialsChecker
 from twisted.cred.credentials import IAnonymous
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import serverFromString
 from twisted.internet.interfaces import IDelayedCall
 
+from socksproxy.auth.ident import IdentChecker, IUserID, UserIDChecker
 from socksproxy.auth.realm import ProxyRealm
 from socksproxy.auth.throttle import FailureThrottle
 from socksproxy.config import Configuration, withoutSecrets
 from socksproxy.dns.resolver import BoundedResolver
 from socksproxy.errors import ConfigurationError
 from socksproxy.events import log
+from socksproxy.exposure import Exposure
 from socksproxy.inbound import Inbound
 from socksproxy.interfaces import ClientOrigin, IAddressPolicy, IOutbound
 from socksproxy.listener import ProxyFactory
@@ -57,10 +59,15 @@ class ProxyService(Service):
         self._resolver = BoundedResolver(reactor, reactor.nameResolver)
         self._anyAddress: IAddressPolicy = AnyAddress()
         self._publicAddresses: IAddressPolicy = PublicAddresses()
+        self._exposure = Exposure(reactor, configuration.ports, configuration.public)
         self._portal = portal or Portal(
-            ProxyRealm(self._outboundFor), list(configuration.checkers or (AllowAnonymousAccess(),))
+            ProxyRealm(self._outboundFor, configuration.services),
+            [*(configuration.checkers or (AllowAnonymousAccess(),)), *self._userIDCheckers()],
         )
-        self._admitsAnybody = IAnonymous in self._portal.listCredentialsInterfaces()
+        credentials = self._portal.listCredentialsInterfaces()
+        self._admitsAnybody = IAnonymous in credentials
+        # It has no passwords.
+        self._servesSOCKS4 = self._admitsAnybody or IUserID in credentials
         self._throttle = FailureThrottle()
         self._listeners: list[ProxyPort] = []
         self._opened = False
@@ -146,7 +153,25 @@ class ProxyService(Service):
         policy = self._anyAddress if free else self._publicAddresses
         # All clients of this host have one address.
         client = None if origin.local else origin.source
-        return DirectOutbound(self._reactor, self._reactor, self._resolver, policy, client)
+        return DirectOutbound(
+            self._reactor,
+            self._reactor,
+            self._resolver,
+            policy,
+            client,
+            self._configuration.direct,
+            self._exposure,
+        )
+
+    def _userIDCheckers(self) -> list[ICredentialsChecker]:
+        """
+        Give what decides about the users of SOCKS4, if anything does.
+        """
+        configuration = self._configuration
+        users = frozenset(configuration.socks4Users) or None
+        if configuration.ident:
+            return [IdentChecker(self._reactor, configuration.ident, users)]
+        return [] if users is None else [UserIDChecker(users)]
 
     def _listen(self, description: str) -> ProxyPort:
         configuration = self._configuration
@@ -159,6 +184,8 @@ class ProxyService(Service):
             timers=configuration.timers,
             limits=configuration.limits,
             throttle=self._throttle,
+            exposure=self._exposure,
+            reassembling=configuration.reassembling,
         )
         try:
             endpoint = serverFromString(self._reactor, description)
@@ -191,8 +218,7 @@ class ProxyService(Service):
             log.info(
                 "{description} is open for {protocols}, authentication {auth}{where}",
                 description=listener.description,
-                # The older versions have no passwords.
-                protocols="SOCKS4, SOCKS4a and SOCKS5" if anybody else "SOCKS5",
+                protocols="SOCKS4, SOCKS4a and SOCKS5" if self._servesSOCKS4 else "SOCKS5",
                 auth="off" if anybody else "on",
                 where=listener.where(),
             )

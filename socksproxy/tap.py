@@ -9,6 +9,7 @@ import pwd
 import sys
 from collections.abc import Callable, Sequence
 from errno import EACCES, EISDIR
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from twisted.application.service import IService, MultiService
@@ -26,8 +27,11 @@ from twisted.python import usage
 
 from socksproxy.config import DEFAULT_LISTENER, Configuration
 from socksproxy.errors import ConfigurationError
+from socksproxy.exposure import LOWEST_PORT, PortRange
 from socksproxy.log import DEFAULT_COUNT, DEFAULT_SIZE, observerFor, standardOutput
+from socksproxy.outbound.direct import DirectSettings
 from socksproxy.policy.limits import ConnectionLimits
+from socksproxy.policy.services import Services
 from socksproxy.process import takeProcess
 from socksproxy.service import ProxyService
 from socksproxy.signals import SignalService
@@ -52,6 +56,32 @@ def _amount(option: str, kind: Callable[[str], float]) -> Callable[[str], float]
     return read
 
 
+_SWITCH_HELP = "{}: on, off, or auto, which is on for who has logged in or is on this host."
+
+
+def _switch(option: str) -> Callable[[str], bool | None]:
+    """
+    Make the reader of an option that is on, off or neither.
+    """
+
+    def read(text: str) -> bool | None:
+        if text not in ("on", "off", "auto"):
+            raise ValueError(f"--{option} is on, off or auto, and not {text}")
+        return None if text == "auto" else text == "on"
+
+    return read
+
+
+def _portRange(text: str) -> PortRange:
+    first, _, last = text.partition("-")
+    try:
+        return PortRange(int(first), int(last or first))
+    except ValueError as e:
+        raise ValueError(
+            f"--port-range is FIRST-LAST between {LOWEST_PORT} and 65535, and not {text}"
+        ) from e
+
+
 class Options(usage.Options, AuthOptionMixin):
     """
     The options, checked.
@@ -67,8 +97,21 @@ class Options(usage.Options, AuthOptionMixin):
     optFlags = [
         ["open-relay", None, "Listen on non-loopback addresses without authentication."],
         ["allow-private", None, "Let clients from elsewhere reach internal addresses."],
+        ["bind-any-peer", None, "Serve BIND for clients that do not say whom they expect."],
+        ["full-cone", None, "Let any host send datagrams to clients, and not only those asked."],
+        ["udp-fragments", None, "Put fragments of clients' datagrams together."],
+        ["resolve", None, "Serve RESOLVE and RESOLVE_PTR, the look-ups of Tor."],
     ]
     optParameters = [
+        ["bind", None, "auto", _SWITCH_HELP.format("BIND"), _switch("bind")],
+        ["udp", None, "auto", _SWITCH_HELP.format("UDP ASSOCIATE"), _switch("udp")],
+        [
+            "port-range",
+            None,
+            None,
+            "Ports FIRST-LAST for BIND and UDP ASSOCIATE; by default the kernel chooses.",
+            _portRange,
+        ],
         [
             "drain",
             None,
@@ -96,6 +139,9 @@ class Options(usage.Options, AuthOptionMixin):
     def __init__(self) -> None:
         super().__init__()
         self["listen"] = []
+        self["public-address"] = {}
+        self["ident"] = []
+        self["socks4-user"] = []
 
     def opt_listen(self, description: str) -> None:
         """
@@ -127,6 +173,40 @@ class Options(usage.Options, AuthOptionMixin):
             raise usage.UsageError(f"--auth: {kind} is not known; see --help-auth") from e
         except (ConfigurationError, StrcredException, ValueError) as e:
             raise usage.UsageError(f"--auth: {e}") from e
+
+    def opt_public_address(self, text: str) -> None:
+        """
+        The address at which BIND and UDP ASSOCIATE are reached from outside:
+        PUBLIC, or LOCAL=PUBLIC for one local address. May be given several
+        times.
+        """
+        local, _, public = text.rpartition("=")
+        try:
+            address = ip_address(public)
+            key = ip_address(local) if local else address.version
+            if isinstance(key, int) or key.version == address.version:
+                self["public-address"][key] = address
+                return
+        except ValueError:
+            pass
+        raise usage.UsageError(f"--public-address is PUBLIC or LOCAL=PUBLIC, and not {text}")
+
+    def opt_ident(self, network: str) -> None:
+        """
+        Ask hosts of this network who the users of SOCKS4 are, and let in whom
+        they confirm. May be given several times.
+        """
+        try:
+            self["ident"].append(ip_network(network))
+        except ValueError as e:
+            raise usage.UsageError(f"--ident: {network} is not a network") from e
+
+    def opt_socks4_user(self, user: str) -> None:
+        """
+        Let in who gives this USERID by SOCKS4; a name is no secret. With
+        --ident, let in nobody else. May be given several times.
+        """
+        self["socks4-user"].append(os.fsencode(user))
 
     def parseOptions(self, options: Sequence[str] | None = None) -> None:
         """
@@ -168,6 +248,15 @@ class Options(usage.Options, AuthOptionMixin):
             checkers=tuple(self.get("credCheckers", ())),
             openRelay=bool(self["open-relay"]),
             allowPrivate=bool(self["allow-private"]),
+            services=Services(self["bind"], self["udp"], bool(self["resolve"])),
+            direct=DirectSettings(
+                anyPeer=bool(self["bind-any-peer"]), fullCone=bool(self["full-cone"])
+            ),
+            ports=self["port-range"],
+            public=self["public-address"],
+            reassembling=bool(self["udp-fragments"]),
+            ident=tuple(self["ident"]),
+            socks4Users=frozenset(self["socks4-user"]),
             drain=self["drain"],
             limits=limits,
         )

@@ -10,7 +10,13 @@ from typing import Any
 from hypothesis import strategies as st
 
 from socksproxy.buffer import Buffer
-from socksproxy.errors import BadAddressType, BadVersion, MessageTooLong, RemoteProtocolError
+from socksproxy.errors import (
+    BadAddressType,
+    BadVersion,
+    MalformedMessage,
+    MessageTooLong,
+    RemoteProtocolError,
+)
 from tests.vectors import Vector
 
 Decoder = Callable[[bytes], tuple[Any, int] | None]
@@ -18,6 +24,10 @@ Decoder = Callable[[bytes], tuple[Any, int] | None]
 ERRORS: dict[str, type[RemoteProtocolError]] = {
     "bad-version": BadVersion,
     "bad-atyp": BadAddressType,
+    "bad-crc": MalformedMessage,
+    "bad-type": MalformedMessage,
+    "empty-token": MalformedMessage,
+    "malformed": MalformedMessage,
     "too-long": MessageTooLong,
 }
 """

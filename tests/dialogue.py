@@ -4,15 +4,21 @@ target's side of a conversation, step by step.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from ipaddress import ip_network
 from typing import Any
 
 from twisted.cred.checkers import AllowAnonymousAccess, ICredentialsChecker
 from twisted.logger import LogLevel
 
+from socksproxy.auth.checkers import AnyPassword
+from socksproxy.auth.ident import IdentChecker, UserIDChecker
 from socksproxy.auth.throttle import FIRST_DELAY
 from socksproxy.inbound import InboundTimers
-from socksproxy.outbound.direct import CONNECT_TIMEOUT
+from socksproxy.outbound.bound import BIND_TIMEOUT
+from socksproxy.outbound.direct import CONNECT_TIMEOUT, DirectSettings
+from socksproxy.policy.services import Services
 from socksproxy.socks.methods import Method
+from socksproxy.testing import MemoryTransport, ScriptedNetwork
 from tests.codec import piecesOf
 from tests.logs import captured
 from tests.memoryproxy import LINGER, DenyNetworks, MemoryProxy, passwords
@@ -22,14 +28,21 @@ Step = dict[str, Any]
 TIMERS = {
     "handshake_timeout": InboundTimers().handshake,
     "connect_timeout": CONNECT_TIMEOUT,
+    "bind_timeout": BIND_TIMEOUT,
 }
 """
 The names that vectors have for timers, in seconds.
 """
 
-LOGIN_FAILED = "0101"
+CLIENT = "127.0.0.1"
+UDP_PORT = 41000
 """
-The one answer that a client has to wait for.
+Where clients send datagrams from.
+"""
+
+DELAYED = ("0101", "005b000000000000")
+"""
+The answers that a client has to wait for who has said a wrong name or password.
 """
 
 
@@ -50,13 +63,28 @@ def proxyFor(
         "none": [AllowAnonymousAccess()],
         "required": [passwords(config.get("users", {}))],
         "optional": [passwords(config.get("users", {})), AllowAnonymousAccess()],
+        "isolation": [AnyPassword()],
+        "ident": [AllowAnonymousAccess()],
         "custom": checkers,
     }
+    network = ScriptedNetwork(config["world"])
+    taken = list(accepted[auth])
+    if auth == "ident":
+        # The answer is the script's, so that somebody has to listen there.
+        network.world[f"{CLIENT}:113"] = "accept"
+        taken.append(IdentChecker(network, [ip_network(f"{CLIENT}/32")]))
+    elif "socks4_users" in config:
+        taken.append(UserIDChecker([user.encode() for user in config["socks4_users"]]))
+    commands = config.get("commands", ())
     return MemoryProxy(
         config["world"],
-        accepted[auth],
+        taken,
         methods if auth == "custom" else None,
         DenyNetworks(config.get("deny", ())),
+        network,
+        settings=DirectSettings(strangersFail=config.get("bind_mismatch") == "fail"),
+        services=Services("bind" in commands, "udp" in commands, "resolve" in commands),
+        names=config.get("ptr"),
     )
 
 
@@ -88,6 +116,7 @@ class Dialogue:
         self.client = proxy.connect()
         self._answers = b""
         self._received = b""
+        self._peer: MemoryTransport | None = None
         self._actions: dict[str, Callable[[Any], None]] = {
             "send": lambda data: self._send([bytes.fromhex(data)]),
             "send_bytewise": lambda data: self._send(piecesOf(bytes.fromhex(data), 1)),
@@ -109,6 +138,22 @@ class Dialogue:
             ),
             "upstream_attempt_cancelled": lambda _: self._require(self._network.cancelled == 1),
             "advance": self._advance,
+            "ident": self._ident,
+            "peer_connects": self._peerConnects,
+            "peer_rejected": lambda _: self._require(self._peer is None),
+            "peer_sends": self._peerSends,
+            "udp_from_client": lambda data: self._toRelay(CLIENT, UDP_PORT, data),
+            "udp_from_other": lambda datagram: self._toRelay(*datagram),
+            "udp_upstream_receives": self._upstreamReceivesDatagram,
+            "udp_upstream_sends": lambda datagram: self._network.datagrams[1].peerSends(
+                bytes.fromhex(datagram[2]), datagram[0], datagram[1]
+            ),
+            "udp_client_receives": self._clientReceivesDatagram,
+            "client_tcp_close": lambda _: self.client.peerEnds(),
+            "relay_closed": lambda _: self._require(
+                not any(datagrams.open for datagrams in self._network.datagrams)
+            ),
+            "expect_open": lambda _: self._require(not self.client.ended, not self.client.lost),
         }
 
     def play(self, steps: Sequence[Step]) -> None:
@@ -146,7 +191,7 @@ class Dialogue:
 
     def _expect(self, pattern: str) -> None:
         self._read()
-        if pattern == LOGIN_FAILED and not self._answers:
+        if pattern in DELAYED and not self._answers:
             self._network.advance(FIRST_DELAY)
             self._read()
         length = len(pattern) // 2
@@ -176,6 +221,43 @@ class Dialogue:
         expected = bytes.fromhex(data)
         self._require(self._received == expected)
         self._received = b""
+
+    def _ident(self, answer: str) -> None:
+        """
+        Answer the question about the client's user as its host would.
+        """
+        attempt = self._proxy.attempt()
+        self._require([attempt.host, attempt.port] == [CLIENT, 113])
+        identd = self._proxy.target()
+        if answer == "refused":
+            identd.peerResets()
+            return
+        ports = identd.take().decode().strip()
+        identd.peerSends(answer.replace("@ports", ports).encode() + b"\r\n")
+
+    def _peerConnects(self, peer: tuple[str, int]) -> None:
+        listener = self._network.listeners[-1]
+        self._peer = listener.peerConnects(*peer)
+
+    def _peerSends(self, data: str) -> None:
+        self._require(self._peer is not None)
+        if self._peer is not None:
+            self._peer.peerSends(bytes.fromhex(data))
+
+    def _toRelay(self, host: str, port: int, data: str) -> None:
+        self._network.datagrams[0].peerSends(bytes.fromhex(data), host, port)
+
+    def _upstreamReceivesDatagram(self, expected: tuple[str, int, str] | None) -> None:
+        sent = [datagrams.take() for datagrams in self._network.datagrams[1:]]
+        if expected is None:
+            self._require(sent == [])
+        else:
+            host, port, data = expected
+            self._require(sent == [[(bytes.fromhex(data), (host, port))]])
+
+    def _clientReceivesDatagram(self, data: str) -> None:
+        sent = self._network.datagrams[0].take()
+        self._require(sent == [(bytes.fromhex(data), (CLIENT, UDP_PORT))])
 
     def _advance(self, timer: str) -> None:
         """

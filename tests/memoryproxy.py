@@ -4,7 +4,7 @@ protocols talk to.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 from twisted.cred.checkers import (
@@ -14,7 +14,7 @@ from twisted.cred.checkers import (
 )
 from twisted.cred.credentials import IUsernamePassword
 from twisted.cred.portal import IRealm, Portal
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IAddress
 from zope.interface import Interface, implementer
 
@@ -23,10 +23,12 @@ from socksproxy.auth.checkers import AvatarId
 from socksproxy.auth.realm import ProxyRealm
 from socksproxy.dns.resolver import BoundedResolver
 from socksproxy.errors import NotAllowed
+from socksproxy.exposure import Exposure
 from socksproxy.inbound import Inbound, InboundProtocol
 from socksproxy.interfaces import ClientOrigin, IAddressPolicy, IOutbound, IProxyAvatar
 from socksproxy.listener import ProxyFactory
-from socksproxy.outbound.direct import DirectOutbound
+from socksproxy.outbound.direct import DEFAULT_SETTINGS, DirectOutbound, DirectSettings
+from socksproxy.policy.services import Services
 from socksproxy.relay import Leg
 from socksproxy.socks.methods import Method
 from socksproxy.testing import Attempt, MemoryTransport, ScriptedNetwork, tcpAddress
@@ -46,6 +48,13 @@ A world with a web server, and a host that never answers.
 EARLY_OCTETS = 65536
 """
 Octets of early data at which a client is not read any more.
+"""
+
+EVERYTHING = Services(bind=True, udp=True, resolve=True)
+
+OUTSIDE = {4: ip_address("203.0.113.1"), 6: ip_address("2001:db8::1:1")}
+"""
+The proxy's own addresses on the way to others, by version.
 """
 
 LINGER = 2.0
@@ -189,6 +198,9 @@ class MemoryProxy:
         policy: IAddressPolicy | None = None,
         network: ScriptedNetwork | None = None,
         realm: IRealm | None = None,
+        services: Services = EVERYTHING,
+        settings: DirectSettings = DEFAULT_SETTINGS,
+        names: Mapping[str, str] | None = None,
         **inbound: Any,
     ) -> None:
         """
@@ -198,21 +210,39 @@ class MemoryProxy:
         @param policy: Which addresses may be dialled; all by default.
         @param network: In place of one that is made of C{world}.
         @param realm: In place of the real one.
+        @param services: What clients may ask for beside CONNECT.
+        @param settings: How connections and datagrams leave.
+        @param names: The names of addresses.
         @param inbound: Further attributes of the L{Inbound}.
         """
+        self._settings = settings
         self.network = ScriptedNetwork(world) if network is None else network
         self._policy = DenyNetworks() if policy is None else policy
-        self._resolver = BoundedResolver(self.network, self.network.nameResolver)
+        self._resolver = BoundedResolver(
+            self.network,
+            self.network.nameResolver,
+            reverse=lambda address: succeed((names or {})[str(address)]),
+        )
+        self.exposure = Exposure(self.network, route=lambda peer: OUTSIDE[peer.version])
         portal = Portal(
-            ProxyRealm(self._outboundFor) if realm is None else realm,
+            ProxyRealm(self._outboundFor, services) if realm is None else realm,
             [AllowAnonymousAccess()] if checkers is None else checkers,
         )
+        inbound.setdefault("exposure", self.exposure)
         self.inbound = Inbound(portal, self.network, **inbound)
         self.factory = ProxyFactory(self.inbound, methods)
 
     def _outboundFor(self, origin: ClientOrigin) -> IOutbound:
         reactor: Any = self.network
-        return DirectOutbound(reactor, reactor, self._resolver, self._policy, origin.source)
+        return DirectOutbound(
+            reactor,
+            reactor,
+            self._resolver,
+            self._policy,
+            origin.source,
+            self._settings,
+            self.exposure,
+        )
 
     def connect(self, peer: IAddress | None = None) -> MemoryTransport:
         """

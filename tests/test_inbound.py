@@ -7,7 +7,9 @@ from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocolFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
+from socksproxy.address import Destination
 from socksproxy.inbound import Handshake, Inbound, InboundFactory, InboundProtocol, InboundTimers
+from socksproxy.socks._negotiation5 import ServerNegotiation
 from socksproxy.testing import MemoryTransport
 from tests.memoryproxy import MemoryProxy, passwords
 from tests.socksclient import (
@@ -139,7 +141,9 @@ class InboundProtocolTests(SynchronousTestCase):
         proxy = MemoryProxy()
         proxy.connect()
         protocol = proxy.protocol()
-        self.assertRaises(RuntimeError, protocol.connect, None, None)
+        answers = ServerNegotiation([])
+        web = Destination("web.test", 80)
+        self.assertRaises(RuntimeError, protocol.connect, web, answers)
 
     def test_abstract(self) -> None:
         """

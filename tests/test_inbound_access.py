@@ -88,6 +88,9 @@ class AccessTests(SynchronousTestCase):
                     "result": "succeeded",
                     "sent": 8,
                     "received": 13,
+                    "datagramsSent": 0,
+                    "datagramsReceived": 0,
+                    "datagramsDropped": 0,
                     "duration": 1.5,
                     "reason": "target closed",
                 }

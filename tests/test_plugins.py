@@ -6,14 +6,14 @@ from __future__ import annotations
 
 from twisted.application.service import IServiceMaker
 from twisted.cred.checkers import ICredentialsChecker
-from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.credentials import IAnonymous, IUsernamePassword
 from twisted.cred.strcred import ICheckerFactory, findCheckerFactory, makeChecker
 from twisted.plugin import IPlugin, getPlugins
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from socksproxy import tap
-from socksproxy.auth.checkers import PasswordFileChecker
+from socksproxy.auth.checkers import AnyPassword, PasswordFileChecker
 from socksproxy.errors import PasswordFileError
 from tests.auth.cheap import writeRecords
 from tests.files import temporaryFolder
@@ -93,3 +93,43 @@ class CheckerFactoryTests(SynchronousTestCase):
         path = temporaryFolder(self) / "nowhere"
         error = self.assertRaises(PasswordFileError, makeChecker, f"passwords:{path}")
         self.assertIn(str(path), str(error))
+
+
+class IsolationCheckerFactoryTests(SynchronousTestCase):
+    """
+    C{--auth isolation:}.
+    """
+
+    def test_found(self) -> None:
+        """
+        Twisted finds it, once, and knows what it takes.
+        """
+        found = [
+            factory for factory in getPlugins(ICheckerFactory) if factory.authType == "isolation"
+        ]
+        self.assertEqual(len(found), 1)
+        verifyObject(ICheckerFactory, found[0])
+        self.assertEqual(tuple(found[0].credentialInterfaces), (IUsernamePassword, IAnonymous))
+
+    def test_help(self) -> None:
+        """
+        Its help says that it keeps nobody out.
+        """
+        factory = findCheckerFactory("isolation")
+        self.assertIn("keeps nobody out", factory.authHelp)
+        self.assertTrue(factory.argStringFormat)
+
+    def test_makesChecker(self) -> None:
+        """
+        It makes a checker that takes anything.
+        """
+        for description in ("isolation", "isolation:"):
+            checker = makeChecker(description)
+            verifyObject(ICredentialsChecker, checker)
+            self.assertIsInstance(checker, AnyPassword)
+
+    def test_noArgument(self) -> None:
+        """
+        An argument is a misunderstanding.
+        """
+        self.assertRaises(ValueError, makeChecker, "isolation:tor")

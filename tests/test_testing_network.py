@@ -197,6 +197,30 @@ class DialTests(SynchronousTestCase):
             connector.disconnect()
         self.assertEqual(self.network.cancelled, 0)
 
+    def test_disconnected(self) -> None:
+        """
+        A connection that has come about is closed through its connector.
+        """
+        connector = self.dial("192.0.2.1")
+        self.network.advance(0)
+        connector.disconnect()
+        self.network.advance(0)
+        (attempt,) = self.network.attempts
+        assert attempt.transport is not None
+        self.assertTrue(attempt.transport.lost)
+        self.assertFalse(attempt.transport.aborted)
+
+    def test_bindAddress(self) -> None:
+        """
+        The test knows from where somebody wanted to dial, whatever came of it.
+        """
+        for host in ("192.0.2.1", "192.0.2.2"):
+            self.network.connectTCP(host, 80, self.factory, bindAddress=("192.0.2.100", 0))
+        self.network.advance(0)
+        self.assertEqual(
+            [attempt.bindAddress for attempt in self.network.attempts], [("192.0.2.100", 0)] * 2
+        )
+
     def test_unwanted(self) -> None:
         """
         A connection for which the factory builds no protocol is nobody's.

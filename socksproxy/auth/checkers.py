@@ -1,8 +1,8 @@
 """
-Checking passwords against a file of hashes.
+Checking passwords against a file of hashes, or against nothing.
 
-The checker is made from the command line by C{--auth passwords:PATH}, beside
-Twisted's own C{file:} and C{memory:}.
+The checkers are made from the command line by C{--auth passwords:PATH} and
+C{--auth isolation:}, beside Twisted's own C{file:} and C{memory:}.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 
-from twisted.cred.checkers import ICredentialsChecker
-from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.checkers import ANONYMOUS, ICredentialsChecker
+from twisted.cred.credentials import IAnonymous, ICredentials, IUsernamePassword
 from twisted.cred.error import LoginFailed, UnauthorizedLogin
 from twisted.internet.defer import Deferred, DeferredLock, fail, succeed
 from twisted.internet.threads import deferToThread
@@ -35,6 +35,28 @@ REMEMBER_FOR = 300.0
 
 AvatarId = bytes | tuple[()]
 InThread = Callable[[Callable[[], bool]], Deferred[bool]]
+
+
+@implementer(ICredentialsChecker)
+class AnyPassword:
+    """
+    Takes every user name and every password, and no name at all, for nobody
+    in particular.
+
+    For clients that put a label into the user name by which Tor keeps their
+    streams apart: they log in with what nobody has given them, and would
+    otherwise be turned away.
+    """
+
+    credentialInterfaces = (IUsernamePassword, IAnonymous)
+
+    def requestAvatarId(self, credentials: ICredentials) -> Deferred[AvatarId]:
+        """
+        See C{ICredentialsChecker}.
+
+        @return: Nobody.
+        """
+        return succeed(ANONYMOUS)
 
 
 @implementer(ICredentialsChecker)

@@ -13,6 +13,7 @@ from zope.interface import Interface, implementer
 from socksproxy.events import printable
 from socksproxy.interfaces import ClientOrigin, IOutbound, IProxyAvatar
 from socksproxy.policy.avatar import ProxyAvatar
+from socksproxy.policy.services import DEFAULT_SERVICES, PendingBinds, Services
 
 Avatar = tuple[type[Interface], object, Callable[[], None]]
 
@@ -23,11 +24,20 @@ class ProxyRealm:
     Gives every user an avatar with the way out that fits where it came in.
     """
 
-    def __init__(self, outboundFor: Callable[[ClientOrigin], IOutbound]) -> None:
+    def __init__(
+        self,
+        outboundFor: Callable[[ClientOrigin], IOutbound],
+        services: Services = DEFAULT_SERVICES,
+        pending: PendingBinds | None = None,
+    ) -> None:
         """
         @param outboundFor: Gives a client's way out.
+        @param services: What clients may ask for beside CONNECT.
+        @param pending: What counts the ports that wait for peers.
         """
         self._outboundFor = outboundFor
+        self._services = services
+        self._pending = PendingBinds() if pending is None else pending
 
     def requestAvatar(
         self, avatarId: bytes | str | tuple[()], mind: object, *interfaces: type[Interface]
@@ -43,8 +53,15 @@ class ProxyRealm:
         if isinstance(avatarId, str):
             # As some of Twisted's own checkers give it.
             avatarId = avatarId.encode()
-        user = "-" if avatarId == ANONYMOUS else printable(bytes(avatarId))
-        return IProxyAvatar, ProxyAvatar(user, self._outboundFor(mind)), _logout
+        anonymous = avatarId == ANONYMOUS
+        avatar = ProxyAvatar(
+            "-" if anonymous else printable(bytes(avatarId)),
+            self._outboundFor(mind),
+            self._services.grantedTo(trusted=mind.local or not anonymous),
+            self._pending,
+            mind.source,
+        )
+        return IProxyAvatar, avatar, _logout
 
 
 def _logout() -> None:

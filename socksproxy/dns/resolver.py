@@ -9,11 +9,13 @@ wait their turn, and nobody waits longer than the time limit.
 
 from __future__ import annotations
 
+import socket
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.interfaces import (
     IAddress,
     IHostnameResolver,
@@ -21,22 +23,33 @@ from twisted.internet.interfaces import (
     IReactorTime,
     IResolutionReceiver,
 )
+from twisted.internet.threads import deferToThread
 from zope.interface import implementer
 
-from socksproxy.address import IPAddress
-from socksproxy.errors import NameNotFound, TooManyConnections
+from socksproxy.address import IPAddress, hostFromName
+from socksproxy.errors import BadName, NameNotFound, TooManyConnections
 from socksproxy.events import log
 from socksproxy.relay.leg import addressAndPort
 
 MAX_WAITING = 1024
 
 
+ReverseLookUp = Callable[[IPAddress], Deferred[str]]
+
+
 @dataclass(eq=False)
 class _LookUp:
-    name: str
+    begin: Callable[[_LookUp], object]
     client: str | None
-    result: Deferred[list[IPAddress]]
+    result: Deferred[Any]
     done: bool = False
+
+
+def nameInThread(address: IPAddress) -> Deferred[str]:
+    """
+    Ask the system for the name of an address, in a thread of the reactor's.
+    """
+    return deferToThread(lambda: socket.getnameinfo((str(address), 0), socket.NI_NAMEREQD)[0])
 
 
 class BoundedResolver:
@@ -51,6 +64,7 @@ class BoundedResolver:
         inFlight: int = 64,
         perClient: int = 8,
         timeout: float = 5.0,
+        reverse: ReverseLookUp = nameInThread,
     ) -> None:
         """
         @param clock: Time.
@@ -58,8 +72,10 @@ class BoundedResolver:
         @param inFlight: Most look-ups under way.
         @param perClient: Most look-ups under way for one client.
         @param timeout: Seconds from the call to an answer.
+        @param reverse: Finds the name of an address.
         """
         self._clock = clock
+        self._reverse = reverse
         self._resolver = resolver
         self._inFlight = inFlight
         self._perClient = perClient
@@ -81,7 +97,33 @@ class BoundedResolver:
             are waiting already. Cancelling gives the answer up, not the
             thread.
         """
-        lookUp = _LookUp(name, client, Deferred(lambda _: None))
+        return self._enqueue(lambda lookUp: self._ask(name, lookUp), client)
+
+    def reverse(self, address: IPAddress, client: str | None) -> Deferred[str]:
+        """
+        Look up the name of an address, within the same bounds.
+
+        @return: A checked name; fails as L{resolve} does.
+        """
+        return self._enqueue(lambda lookUp: self._askForName(address, lookUp), client)
+
+    def _ask(self, name: str, lookUp: _LookUp) -> None:
+        self._resolver.resolveHostName(_Collector(self, lookUp), name)
+
+    def _askForName(self, address: IPAddress, lookUp: _LookUp) -> None:
+        def checked(name: str) -> str:
+            host = hostFromName(name.encode())
+            if not isinstance(host, str):
+                raise BadName("an address is no name")
+            return host
+
+        asking = maybeDeferred(self._reverse, address).addCallback(checked)
+        asking.addCallbacks(
+            lambda name: self._finished(lookUp, name), lambda _: self._finished(lookUp, None)
+        )
+
+    def _enqueue(self, begin: Callable[[_LookUp], object], client: str | None) -> Deferred[Any]:
+        lookUp = _LookUp(begin, client, Deferred(lambda _: None))
         result = lookUp.result
         if len(self._waiting) >= MAX_WAITING:
             result.errback(TooManyConnections("too many names are being looked up"))
@@ -129,12 +171,18 @@ class BoundedResolver:
         if lookUp.client is not None:
             self._clients[lookUp.client] += 1
         try:
-            self._resolver.resolveHostName(_Collector(self, lookUp), lookUp.name)
+            lookUp.begin(lookUp)
         except Exception as e:
             log.error("The resolver failed: {error}", error=type(e).__name__)
-            self.finished(lookUp, [])
+            self._finished(lookUp, None)
 
-    def finished(self, lookUp: _LookUp, addresses: Sequence[IPAddress]) -> None:
+    def resolved(self, lookUp: _LookUp, addresses: Sequence[IPAddress]) -> None:
+        """
+        Take the addresses of a name, without repetitions.
+        """
+        self._finished(lookUp, list(dict.fromkeys(addresses)))
+
+    def _finished(self, lookUp: _LookUp, answer: object) -> None:
         """
         Take the outcome of a look-up, perhaps long after anybody waited.
         """
@@ -144,8 +192,8 @@ class BoundedResolver:
             if not self._clients[lookUp.client]:
                 del self._clients[lookUp.client]
         if not lookUp.done:
-            if addresses:
-                lookUp.result.callback(list(dict.fromkeys(addresses)))
+            if answer:
+                lookUp.result.callback(answer)
             else:
                 lookUp.result.errback(NameNotFound())
         self._startWaiting()
@@ -171,4 +219,4 @@ class _Collector:
             self._addresses.append(host)
 
     def resolutionComplete(self) -> None:
-        self._resolver.finished(self._lookUp, self._addresses)
+        self._resolver.resolved(self._lookUp, self._addresses)

@@ -86,6 +86,11 @@ class LoginAttempt:
         return avatar, logout
 
     def _failed(self, failure: Failure) -> Failure | Deferred[LoggedIn]:
+        if failure.check(AuthenticationFailed):
+            # The checker has asked somebody else, which is no guess, and
+            # knows what to answer.
+            self._log()
+            return failure
         failed = Failure(AuthenticationFailed())
         if not failure.check(LoginFailed):
             log.failure("The login could not be checked", failure)
@@ -93,17 +98,31 @@ class LoginAttempt:
         if not failure.check(UnauthorizedLogin) or IAnonymous.providedBy(self._credentials):
             # A kind of credentials that nobody here takes: not a guess.
             return failed
-        origin = self._origin
-        host, port = hostAndPort(origin.peer)
-        user = getattr(self._credentials, "username", b"-")
-        authenticationFailed(host, port, origin.protocol, origin.listener, user)
+        self._log()
         clock = self._inbound.clock
-        delay = self._inbound.throttle.failed(origin.source, clock.seconds())
+        delay = self._inbound.throttle.failed(self._origin.source, clock.seconds())
         if self._abandoned:
             return failed
         self._delay = deferLater(clock, delay)
         return self._delay.addBoth(lambda _: failed)
 
+    def _log(self) -> None:
+        origin = self._origin
+        host, port = hostAndPort(origin.peer)
+        user = _userOf(self._credentials)
+        authenticationFailed(host, port, origin.protocol, origin.listener, user)
+
     def _decide(self, result: LoggedIn | Failure) -> LoggedIn | Failure:
         self.decided = True
         return result
+
+
+def _userOf(credentials: ICredentials) -> bytes:
+    """
+    Give what credentials of the usual kinds call the user.
+    """
+    for name in ("username", "userID", "principal"):
+        user = getattr(credentials, name, None)
+        if isinstance(user, bytes):
+            return user
+    return b"-"

@@ -154,6 +154,13 @@ class InboundProtocol(Leg):
             self._deadline.stop()
         return loggingIn
 
+    @property
+    def gone(self) -> bool:
+        """
+        The client is not there any more.
+        """
+        return self._lost
+
     def connect(self, destination: Destination, answers: Answers) -> None:
         """
         Connect the client to where it wants to go, answer it, and relay.
@@ -162,22 +169,118 @@ class InboundProtocol(Leg):
         @param answers: How to answer.
         @raise RuntimeError: Nobody is logged in.
         """
+
+        def connected(target: Leg) -> None:
+            if self.gone:
+                abort(target.transport)
+            else:
+                self.join(target, answers.granted(*target.localAddress()), answers)
+
+        self.ask(
+            "CONNECT",
+            destination,
+            lambda avatar: avatar.connect(destination),
+            connected,
+            answers.refused,
+        )
+
+    def ask(
+        self,
+        command: str,
+        destination: Destination,
+        request: Callable[[IProxyAvatar], Deferred[Result]],
+        granted: Callable[[Result], None],
+        refused: Callable[[RequestFailed], bytes],
+    ) -> None:
+        """
+        Ask the client's avatar for something.
+
+        @param command: What logs call it.
+        @param destination: What the client wants it for.
+        @param request: Does the asking.
+        @param granted: Called with the answer, even if the client is
+            L{gone} by then, so that the answer can be disposed of.
+        @param refused: Gives the message of failure.
+        @raise RuntimeError: Nobody is logged in.
+        """
         if self._avatar is None:
-            raise RuntimeError("connect before login")
+            raise RuntimeError("a request before login")
         if self._lost:
             return
         self._deadline.stop()
         if self._slot is not None:
             self._slot.handshakeDone()
-        self.record.command = "CONNECT"
+        self.record.command = command
         self.record.destination = str(destination)
-        attempt = maybeDeferred(self._avatar.connect, destination)
-        self._attempt = attempt.addCallbacks(
-            self._connected,
-            self._notConnected,
-            callbackArgs=(answers,),
-            errbackArgs=(answers,),
+        self.waitFor(maybeDeferred(request, self._avatar), granted, refused)
+
+    def waitFor(
+        self,
+        outcome: Deferred[Result],
+        granted: Callable[[Result], None],
+        refused: Callable[[RequestFailed], bytes],
+    ) -> None:
+        """
+        Wait for what the client has asked for; it is cancelled when the
+        client goes. Parameters are those of L{ask}.
+        """
+
+        def failed(failure: Failure) -> None:
+            if self._lost and failure.check(CancelledError):
+                return
+            error = failure.value
+            if not isinstance(error, RequestFailed):
+                log.failure("A request failed in an unforeseen way", failure)
+                error = GeneralFailure()
+            if not self._lost:
+                self.refuse(refused(error), error)
+
+        self._attempt = outcome.addCallbacks(granted, failed)
+
+    def join(self, target: Leg, message: bytes, answers: Answers) -> None:
+        """
+        Answer the client and relay between it and a target.
+
+        @param target: A connected leg that does not read yet.
+        @param message: The answer.
+        @param answers: Knows what the client has sent since its request.
+        """
+        self.record.address = shownAddress(target.transport.getPeer())
+        self.record.result = "succeeded"
+        tuneSocket(target.transport)
+        writeThrough(self.transport, message)
+        self._relay = Relay(
+            self.inbound.clock, self, target, self.inbound.timers.relay, self._relayEnded
         )
+        self._relay.start(answers.takeEarlyData(), self._ended)
+
+    def conclude(self, message: bytes) -> None:
+        """
+        Answer the client and close: there is nothing more to do for it.
+
+        @param message: The answer.
+        """
+        self.record.result = "succeeded"
+        self.note("answered")
+        self._close(message)
+
+    def serve(self, receiver: Receiver, places: int = 1) -> None:
+        """
+        Have the client's connection stand for something else than a relay,
+        until it ends.
+
+        @param receiver: Who is told of what happens on it.
+        @param places: How many connections more it counts as.
+        @raise TooManyConnections: There is no room for so many.
+        """
+        if self._slot is not None:
+            self._slot.widen(places)
+        self.record.result = "succeeded"
+        self._attempt = None
+        self.hold(receiver)
+        if self._paused:
+            self._paused = False
+            self.transport.resumeProducing()
 
     def answer(self, message: bytes) -> None:
         """
@@ -214,20 +317,8 @@ class InboundProtocol(Leg):
         """
         if self._lost:
             return
-        self._closing = True
-        self._deadline.stop()
         self._refusedFor(error)
-        if message:
-            writeThrough(self.transport, message)
-        if self._ended:
-            self.transport.loseConnection()
-            return
-        self.hold(Lingering(self))
-        endStream(self.transport)
-        self.transport.resumeProducing()
-        self._linger = self.inbound.clock.callLater(
-            self.inbound.timers.linger, self.transport.loseConnection
-        )
+        self._close(message)
 
     def drop(self, error: SOCKSProxyError) -> None:
         """
@@ -249,6 +340,13 @@ class InboundProtocol(Leg):
             self._paused = True
             self.transport.pauseProducing()
 
+    def note(self, reason: str) -> None:
+        """
+        Remember why this connection ended; the first cause counts.
+        """
+        if self.record.reason == "-":
+            self.record.reason = reason
+
     def clientEnded(self) -> None:
         """
         The client sends no more. That is the end of an unfinished handshake;
@@ -264,7 +362,7 @@ class InboundProtocol(Leg):
         """
         The client is gone before there was a relay.
         """
-        self._note("client gone before the answer")
+        self.note("client gone before the answer")
         self._lost = True
         if self._login is not None:
             self._login.abandon()
@@ -280,7 +378,7 @@ class InboundProtocol(Leg):
         """
         if self._relay is not None:
             return True
-        self._note("shut down")
+        self.note("shut down")
         abort(self.transport)
         return False
 
@@ -291,7 +389,7 @@ class InboundProtocol(Leg):
         if self._relay is not None:
             self._relay.abort(reason)
         else:
-            self._note(reason)
+            self.note(reason)
             abort(self.transport)
 
     def _attribute(self) -> None:
@@ -315,50 +413,41 @@ class InboundProtocol(Leg):
                 self.transport.resumeProducing()
         return result
 
-    def _connected(self, target: Leg, answers: Answers) -> None:
-        if self._lost:
-            abort(target.transport)
+    def _close(self, message: bytes) -> None:
+        """
+        Send a last message and close, without losing it.
+        """
+        self._closing = True
+        self._deadline.stop()
+        if message:
+            writeThrough(self.transport, message)
+        if self._ended:
+            self.transport.loseConnection()
             return
-        self.record.address = shownAddress(target.transport.getPeer())
-        self.record.result = "succeeded"
-        tuneSocket(target.transport)
-        writeThrough(self.transport, answers.granted(*target.localAddress()))
-        self._relay = Relay(
-            self.inbound.clock, self, target, self.inbound.timers.relay, self._relayEnded
+        self.hold(Lingering(self))
+        endStream(self.transport)
+        self.transport.resumeProducing()
+        self._linger = self.inbound.clock.callLater(
+            self.inbound.timers.linger, self.transport.loseConnection
         )
-        self._relay.start(answers.takeEarlyData(), self._ended)
-
-    def _notConnected(self, failure: Failure, answers: Answers) -> None:
-        if self._lost and failure.check(CancelledError):
-            return
-        error = failure.value
-        if not isinstance(error, RequestFailed):
-            log.failure("A connection attempt failed in an unforeseen way", failure)
-            error = GeneralFailure()
-        if not self._lost:
-            self.refuse(answers.refused(error), error)
 
     def _relayEnded(self, result: RelayResult) -> None:
         self.record.sent = result.sent
         self.record.received = result.received
-        self._note(result.reason)
+        self.note(result.reason)
         self._finish()
 
     def _expire(self) -> None:
         if self._ended:
-            self._note("client closed during handshake")
+            self.note("client closed during handshake")
             self.transport.loseConnection()
         else:
-            self._note("handshake took too long")
+            self.note("handshake took too long")
             abort(self.transport)
 
     def _refusedFor(self, error: SOCKSProxyError) -> None:
         self.record.result = _resultOf(error)
-        self._note(str(error))
-
-    def _note(self, reason: str) -> None:
-        if self.record.reason == "-":
-            self.record.reason = reason
+        self.note(str(error))
 
     def _endSession(self) -> None:
         logout, self._logout = self._logout, None

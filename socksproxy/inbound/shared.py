@@ -4,14 +4,17 @@ What the connections of one listener share.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.threads import deferToThread
 
 from socksproxy.auth.throttle import FailureThrottle
+from socksproxy.exposure import Exposure
 from socksproxy.policy.limits import ConnectionLimits
 from socksproxy.relay import RelayTimers
 
@@ -50,6 +53,10 @@ class Inbound:
     @ivar timers: Limits of time.
     @ivar limits: Limits of number.
     @ivar throttle: The delays of those who guess passwords.
+    @ivar exposure: Where sockets for datagrams are opened.
+    @ivar reassembling: Put fragments of datagrams together; they are dropped
+        otherwise.
+    @ivar inThread: Calls a function off the reactor's thread.
     @ivar connections: Those that are open.
     """
 
@@ -61,6 +68,9 @@ class Inbound:
     timers: InboundTimers = field(default_factory=InboundTimers)
     limits: ConnectionLimits = field(default_factory=ConnectionLimits)
     throttle: FailureThrottle = field(default_factory=FailureThrottle)
+    exposure: Exposure | None = None
+    reassembling: bool = False
+    inThread: Callable[[Callable[[], None]], Deferred[None]] = deferToThread
     connections: set[InboundProtocol] = field(default_factory=set)
     _waiting: list[Deferred[None]] = field(default_factory=list)
 

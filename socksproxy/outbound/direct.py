@@ -1,37 +1,65 @@
 """
-Out of this host by its own connections.
-
-A name is resolved once, every one of its addresses is put before the policy,
-and what is dialled is an address that passed, never the name again: a name
-server that answers differently the second time gains nothing.
+Out of this host by its own connections and datagrams.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.interfaces import (
     IProtocol,
     IProtocolFactory,
-    IReactorTCP,
     IReactorTime,
     IStreamClientEndpoint,
 )
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from socksproxy.address import Destination, IPAddress
+from socksproxy.address import Destination, Host, IPAddress
 from socksproxy.dns.resolver import BoundedResolver
-from socksproxy.errors import ConnectTimedOut, NameNotFound, NotAllowed
-from socksproxy.interfaces import IAddressPolicy, IOutbound
+from socksproxy.errors import ConnectTimedOut, NotAllowed
+from socksproxy.exposure import Exposure
+from socksproxy.interfaces import (
+    IAddressPolicy,
+    IBoundPort,
+    IDatagramConduit,
+    IOutbound,
+    Received,
+)
+from socksproxy.outbound.bound import BIND_TIMEOUT, BoundPort
+from socksproxy.outbound.conduit import DirectConduit
 from socksproxy.outbound.eyeballs import Dial
+from socksproxy.outbound.vetting import Vetting
 
 CONNECT_TIMEOUT = 30.0
 """
 Seconds for looking up and dialling together.
 """
 
-# Names that must not leak to the DNS (RFC 7686 section 2).
-_UNRESOLVABLE = (".onion",)
+
+@dataclass(frozen=True, slots=True)
+class DirectSettings:
+    """
+    How the host's own connections and datagrams are made.
+
+    @ivar connectTimeout: Seconds for looking up and dialling together.
+    @ivar bindTimeout: Seconds for the expected peer of a BIND to come.
+    @ivar anyPeer: A client may leave open whom it expects.
+    @ivar strangersFail: A connection from somebody else ends a BIND.
+    @ivar fullCone: Let anybody send datagrams to a client's address out
+        there, and not only those hosts that it has written to.
+    """
+
+    connectTimeout: float = CONNECT_TIMEOUT
+    bindTimeout: float = BIND_TIMEOUT
+    anyPeer: bool = False
+    strangersFail: bool = False
+    fullCone: bool = False
+
+
+DEFAULT_SETTINGS = DirectSettings()
 
 
 @implementer(IOutbound)
@@ -42,28 +70,30 @@ class DirectOutbound:
 
     def __init__(
         self,
-        reactor: IReactorTCP,
+        reactor: Any,
         clock: IReactorTime,
         resolver: BoundedResolver,
         policy: IAddressPolicy,
         client: str | None,
-        timeout: float = CONNECT_TIMEOUT,
+        settings: DirectSettings = DEFAULT_SETTINGS,
+        exposure: Exposure | None = None,
     ) -> None:
         """
-        @param reactor: What dials.
+        @param reactor: What dials and listens.
         @param clock: Time; usually the reactor again.
         @param resolver: What resolves names.
         @param policy: Which addresses may be dialled.
         @param client: For whom names are looked up, or L{None} where clients
             cannot be told apart.
-        @param timeout: Seconds from C{connect} to a connection.
+        @param settings: How.
+        @param exposure: Where ports are opened; on any that the reactor has,
+            by default.
         """
         self._reactor = reactor
         self._clock = clock
-        self._resolver = resolver
-        self._policy = policy
-        self._client = client
-        self._timeout = timeout
+        self._vetting = Vetting(resolver, policy, client)
+        self._settings = settings
+        self._exposure = Exposure(reactor) if exposure is None else exposure
 
     def endpointFor(self, destination: Destination) -> IStreamClientEndpoint:
         """
@@ -78,39 +108,53 @@ class DirectOutbound:
         @return: The connected protocol; fails with a L{RequestFailed}.
         """
 
-        def dial(addresses: list[IPAddress]) -> Deferred[IProtocol]:
-            allowed = self._vetted(addresses)
+        def dial(allowed: list[IPAddress]) -> Deferred[IProtocol]:
             return Dial(self._reactor, self._clock, allowed, destination.port, factory).start()
 
-        connecting = self._addressesOf(destination).addCallback(dial)
-        return connecting.addTimeout(self._timeout, self._clock, _timedOut)
+        connecting = self._vetting.addressesOf(destination.host).addCallback(dial)
+        return connecting.addTimeout(self._settings.connectTimeout, self._clock, _timedOut)
 
-    def _addressesOf(self, destination: Destination) -> Deferred[list[IPAddress]]:
-        host = destination.host
-        if not isinstance(host, str):
-            return succeed([host])
-        if host.endswith(_UNRESOLVABLE):
-            return fail(NameNotFound("a name of a hidden service has no address"))
-        return self._resolver.resolve(host, self._client)
-
-    def _vetted(self, addresses: list[IPAddress]) -> list[IPAddress]:
+    def listen(self, expected: Destination) -> Deferred[IBoundPort]:
         """
-        Keep the addresses that may be dialled.
-
-        @raise NotAllowed: There is none.
+        See L{IOutbound}.
         """
-        allowed = []
-        denied = NotAllowed()
-        for address in addresses:
-            try:
-                self._policy.check(address)
-            except NotAllowed as e:
-                denied = e
-            else:
-                allowed.append(address)
-        if not allowed:
-            raise denied
-        return allowed
+        settings = self._settings
+
+        def bind(peers: list[IPAddress] | None) -> IBoundPort:
+            return BoundPort(
+                self._exposure,
+                self._clock,
+                peers,
+                settings.bindTimeout,
+                settings.strangersFail,
+            )
+
+        if not _isWildcard(expected.host):
+            return self._vetting.addressesOf(expected.host).addCallback(bind)
+        if settings.anyPeer:
+            return succeed(None).addCallback(bind)
+        return fail(NotAllowed("BIND has to say whom it expects"))
+
+    def conduit(self, received: Received) -> Deferred[IDatagramConduit]:
+        """
+        See L{IOutbound}.
+        """
+        conduit: IDatagramConduit = DirectConduit(
+            self._exposure, self._clock, self._vetting, received, self._settings.fullCone
+        )
+        return succeed(conduit)
+
+    def resolve(self, host: Host) -> Deferred[list[IPAddress]]:
+        """
+        See L{IOutbound}.
+        """
+        return self._vetting.addressesOf(host)
+
+    def reverse(self, address: IPAddress) -> Deferred[str]:
+        """
+        See L{IOutbound}.
+        """
+        return self._vetting.nameOf(address)
 
 
 @implementer(IStreamClientEndpoint)
@@ -121,6 +165,10 @@ class _DirectEndpoint:
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         return self._outbound.connect(self._destination, protocolFactory)
+
+
+def _isWildcard(host: Host) -> bool:
+    return not isinstance(host, str) and host.is_unspecified
 
 
 def _timedOut(result: IProtocol | Failure, seconds: float) -> Failure:

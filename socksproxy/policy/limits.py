@@ -46,12 +46,12 @@ class Slot:
     The place of one connection under its L{ConnectionLimits}.
     """
 
-    __slots__ = ("_held", "_limits", "_shaking", "_source")
+    __slots__ = ("_limits", "_places", "_shaking", "_source")
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self._limits = limits
         self._source: str | None = None
-        self._held = True
+        self._places = 1
         self._shaking = True
         limits._open += 1
         limits._shaking += 1
@@ -77,16 +77,29 @@ class Slot:
             self._shaking = False
             self._limits._shaking -= 1
 
+    def widen(self, places: int) -> None:
+        """
+        Count this connection as more than one, since it has more sockets.
+
+        @param places: How many more.
+        @raise TooManyConnections: There is no room.
+        """
+        limits = self._limits
+        if limits._open + places > limits.total:
+            raise TooManyConnections(f"{limits.total} connections are open")
+        limits._open += places
+        self._places += places
+
     def release(self) -> None:
         """
         Give the place back; may be called more than once.
         """
-        if not self._held:
+        if not self._places:
             return
-        self._held = False
         self.handshakeDone()
         limits = self._limits
-        limits._open -= 1
+        limits._open -= self._places
+        self._places = 0
         if self._source is not None:
             limits._sources[self._source] -= 1
             if not limits._sources[self._source]:

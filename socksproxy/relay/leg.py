@@ -10,6 +10,7 @@ from typing import Any
 from typing import Protocol as Interface
 
 from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IAddress,
     IHalfCloseableProtocol,
@@ -24,6 +25,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksproxy.address import IPAddress, hostFromText
+from socksproxy.errors import SOCKSProxyError
+from socksproxy.relay.protected import ProtectedTransport, StreamProtection
 
 # Ask after a minute of silence, and give up after another. Not every system
 # has all of these.
@@ -114,6 +117,8 @@ class Leg(Protocol):
 
     transport: StreamTransport  # type: ignore[assignment]
 
+    _protection: StreamProtection | None = None
+
     def __init__(self) -> None:
         self._receiver: Receiver = _Unheld()
 
@@ -133,16 +138,49 @@ class Leg(Protocol):
         if isinstance(previous, _Unheld):
             previous.tell(receiver)
 
+    def protect(self, protection: StreamProtection) -> None:
+        """
+        From now on put a protection around every byte, in both directions. The
+        holder sees nothing of it, unless the peer breaks it.
+
+        @param protection: What comes next on this connection begins with it.
+        """
+        self._protection = protection
+        self.transport = ProtectedTransport(self.transport, protection)
+
+    def protectionBroken(self, error: SOCKSProxyError) -> None:
+        """
+        What came is not what the peer has written, or has lost its end: drop
+        the connection, and pass nothing of it on.
+
+        @param error: What is wrong.
+        """
+        abort(self.transport)
+
     def dataReceived(self, data: bytes) -> None:
         """
         Pass on what came.
         """
+        if self._protection is not None:
+            try:
+                data = self._protection.unwrap(data)
+            except SOCKSProxyError as e:
+                self.protectionBroken(e)
+                return
+            if not data:
+                return
         self._receiver.dataReceived(data)
 
     def readConnectionLost(self) -> None:
         """
         Pass on that the peer sends no more.
         """
+        if self._protection is not None:
+            try:
+                self._protection.endOfStream()
+            except SOCKSProxyError as e:
+                self.protectionBroken(e)
+                return
         self._receiver.readConnectionLost()
 
     def writeConnectionLost(self) -> None:
@@ -156,6 +194,12 @@ class Leg(Protocol):
         that it and its buffers are freed at once and not when a garbage
         collection finds them.
         """
+        if self._protection is not None and reason.check(ConnectionDone):
+            # As over TLS, which has no end of one direction only.
+            try:
+                self._protection.endOfStream()
+            except SOCKSProxyError:
+                reason = Failure()
         receiver = self._receiver
         if not isinstance(receiver, _Unheld):
             self._receiver = _GONE
@@ -251,6 +295,9 @@ def writeThrough(transport: StreamTransport, data: bytes) -> None:
             if written == len(data):
                 return
             data = data[written:]
+    elif isinstance(transport, ProtectedTransport):
+        writeThrough(transport.transport, transport.protected(data))
+        return
     # Any error is found again by the reactor, which knows what to do.
     transport.write(data)
 
@@ -302,7 +349,7 @@ def unacknowledged(transport: StreamTransport) -> int:
     @return: Octets, or 0 where the kernel does not say.
     """
     lowest: Any = transport
-    while isinstance(lowest, ProtocolWrapper):
+    while isinstance(lowest, ProtocolWrapper | ProtectedTransport):
         lowest = lowest.transport
     if not isinstance(lowest, Connection) or not lowest.connected:
         return 0

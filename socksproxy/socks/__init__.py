@@ -2,15 +2,27 @@
 SOCKS4, SOCKS4a and SOCKS5.
 """
 
-from socksproxy.socks._events import CredentialsReceived, Failed, Send
-from socksproxy.socks.methods import Method, NoAuthentication, UsernamePassword
+from socksproxy.socks._events import (
+    Blocking,
+    CredentialsReceived,
+    Failed,
+    ProtectionEstablished,
+    Send,
+)
+from socksproxy.socks.gssapi import GSSAPI, ProtectionLevel
+from socksproxy.socks.methods import Method, NoAuthentication, Principal, UsernamePassword
 from socksproxy.socks.protocol import SOCKS4Factory, SOCKS5Factory
 
 __all__ = [
+    "Blocking",
     "CredentialsReceived",
     "Failed",
+    "GSSAPI",
     "Method",
     "NoAuthentication",
+    "Principal",
+    "ProtectionEstablished",
+    "ProtectionLevel",
     "SOCKS4Factory",
     "SOCKS5Factory",
     "Send",

@@ -5,13 +5,17 @@ go into a bounded buffer, and one step after another takes a message off it.
 A step is a method that gives events, or L{None} while its message is
 incomplete, and that names its successor in C{_step}. Where that is L{None},
 the machine waits for its driver or is done.
+
+Once a method of authentication has put a protection around the connection,
+the bytes that go in are those that came out of it.
 """
 
 from collections.abc import Callable
 
 from socksproxy.buffer import Buffer
 from socksproxy.errors import LocalProtocolError, RemoteProtocolError, RequestFailed
-from socksproxy.socks._events import Event, Failed, Send
+from socksproxy.socks._events import Event, Failed, Protection, Send
+from socksproxy.socks._wire1961 import MAX_FRAME
 
 EARLY_DATA_LIMIT = 2 * 65536
 """
@@ -28,6 +32,7 @@ class Machine:
 
     @ivar _buffer: What came in and is not understood yet.
     @ivar _step: The state: what is done with the bytes that come next.
+    @ivar _blocked: The step that goes on once something has been computed.
     @ivar _established: The negotiation is over, and what comes is data.
     @ivar _failed: The negotiation is over, and nothing counts any more.
     """
@@ -39,6 +44,7 @@ class Machine:
         """
         self._buffer = Buffer(longestMessage + EARLY_DATA_LIMIT)
         self._step: Step | None = first
+        self._blocked: Step | None = None
         self._established = False
         self._failed = False
 
@@ -61,6 +67,23 @@ class Machine:
             self._buffer.feed(data)
         except RemoteProtocolError as e:
             return self._fail(e)
+        return self._advance()
+
+    def resume(self) -> list[Event]:
+        """
+        Go on after L{Blocking<socksproxy.socks._events.Blocking>}, once its
+        call has returned.
+
+        @return: As L{receive}.
+        @raise LocalProtocolError: Nothing is being waited for.
+        """
+        if self._blocked is None:
+            raise LocalProtocolError("nothing is being waited for")
+        step, self._blocked = self._blocked, None
+        if self._failed:
+            # The peer has sent far too much in the meantime.
+            return []
+        self._step = step
         return self._advance()
 
     def takeEarlyData(self) -> bytes:
@@ -88,6 +111,27 @@ class Machine:
                 # It has said something and now waits for an answer.
                 break
         return events
+
+    def _block(self, step: Step) -> None:
+        """
+        Wait for L{resume}.
+
+        @param step: What is done then.
+        """
+        self._step = None
+        self._blocked = step
+
+    def _protect(self, protection: Protection) -> None:
+        """
+        Read what is left in the buffer, and what comes from here on, as it
+        comes out of a protection. Two reads of the driver's may now bring a
+        frame more than they have octets: what the protection kept of it.
+
+        @raise RemoteProtocolError: What is left is at fault.
+        """
+        data = protection.unwrap(self._buffer.takeAll())
+        self._buffer.limit += MAX_FRAME
+        self._buffer.feed(data)
 
     def _establish(self) -> None:
         self._step = None

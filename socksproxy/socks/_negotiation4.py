@@ -74,7 +74,7 @@ class ServerNegotiation(Machine):
 
 class ClientNegotiation(Machine):
     """
-    The client's half.
+    The client's half. A request to BIND is answered twice, any other once.
     """
 
     def __init__(
@@ -93,6 +93,7 @@ class ClientNegotiation(Machine):
         super().__init__(wire.REPLY_LENGTH, self._reply)
         if b"\0" in userID or len(userID) > 255:
             raise LocalProtocolError("a USERID has at most 255 octets and no NUL")
+        self._repliesToCome = 2 if command == wire.Command.BIND else 1
         host = destination.host
         if isinstance(host, IPv6Address):
             raise AddressTypeNotSupported("SOCKS4 carries no IPv6 address")
@@ -126,7 +127,9 @@ class ClientNegotiation(Machine):
             return None
         if reply.code != wire.ReplyCode.GRANTED:
             return self._fail(_failureFor(reply.code))
-        self._establish()
+        self._repliesToCome -= 1
+        if not self._repliesToCome:
+            self._establish()
         return [ReplyReceived(Destination(reply.address, reply.port))]
 
 

@@ -15,6 +15,7 @@ server::
 
 from collections.abc import Iterable, Sequence
 from functools import partial
+from ipaddress import IPv4Address
 
 from socksproxy.address import Destination, Host, IPAddress, hostFromName, hostFromPacked
 from socksproxy.errors import (
@@ -31,9 +32,12 @@ from socksproxy.errors import (
 )
 from socksproxy.socks import _wire5 as wire
 from socksproxy.socks._events import (
+    Blocking,
     CredentialsReceived,
     Event,
     Failed,
+    Protection,
+    ProtectionEstablished,
     ReplyReceived,
     RequestReceived,
     Send,
@@ -61,6 +65,7 @@ class ServerNegotiation(Machine):
         self._methods = methods
         self._commands = frozenset(commands)
         self._authenticating: ServerSubNegotiation | None = None
+        self._protection: Protection | None = None
 
     def authenticated(self) -> list[Event]:
         """
@@ -74,7 +79,14 @@ class ServerNegotiation(Machine):
             # The client has sent far too much in the meantime.
             return []
         self._step = self._request
-        return [*sending(message), *self._advance()]
+        events = sending(message)
+        if self._protection is not None:
+            events.append(ProtectionEstablished(self._protection))
+            try:
+                self._protect(self._protection)
+            except RemoteProtocolError as e:
+                return events + self._fail(e)
+        return events + self._advance()
 
     def authenticationFailed(self, error: RequestFailed | None = None) -> list[Event]:
         """
@@ -97,6 +109,15 @@ class ServerNegotiation(Machine):
         @param port: BND.PORT.
         """
         return wire.replyTo(wire.ReplyCode.SUCCEEDED, host, port)
+
+    def grantedName(self, name: str) -> bytes:
+        """
+        Give the reply that carries a name, which only RESOLVE_PTR has.
+        """
+        reply = wire.Reply(
+            wire.ReplyCode.SUCCEEDED, wire.AddressType.DOMAINNAME, name.encode("ascii")
+        )
+        return wire.encodeReply(reply)
 
     def refused(self, error: RequestFailed) -> bytes:
         """
@@ -121,10 +142,14 @@ class ServerNegotiation(Machine):
         events = list(subNegotiation.receive(self._buffer))
         if not events:
             return None
-        if isinstance(events[-1], CredentialsReceived):
+        last = events[-1]
+        if isinstance(last, CredentialsReceived):
             self._step = None
             self._authenticating = subNegotiation
-        elif isinstance(events[-1], Failed):
+            self._protection = last.protection
+        elif isinstance(last, Blocking):
+            self._block(partial(self._subNegotiate, subNegotiation))
+        elif isinstance(last, Failed):
             self._end()
         return events
 
@@ -153,7 +178,7 @@ class ServerNegotiation(Machine):
 
 class ClientNegotiation(Machine):
     """
-    The client's half.
+    The client's half. A request to BIND is answered twice, any other once.
     """
 
     def __init__(
@@ -173,6 +198,7 @@ class ClientNegotiation(Machine):
             raise LocalProtocolError("offer 1 to 255 methods")
         self._request = wire.requestFor(command, destination)
         self._methods = {method.code: method for method in methods}
+        self._repliesToCome = 2 if command == wire.Command.BIND else 1
 
     def start(self) -> bytes:
         """
@@ -210,7 +236,14 @@ class ClientNegotiation(Machine):
             return [Send(wire.encodeRequest(self._request))]
         if not events:
             return None
-        if isinstance(events[-1], Failed):
+        last = events[-1]
+        if isinstance(last, ProtectionEstablished):
+            self._protect(last.protection)
+            # A step of its own, since this one may have taken nothing.
+            self._step = partial(self._subNegotiate, subNegotiation)
+        elif isinstance(last, Blocking):
+            self._block(partial(self._subNegotiate, subNegotiation))
+        elif isinstance(last, Failed):
             self._end()
         return list(events)
 
@@ -223,7 +256,9 @@ class ClientNegotiation(Machine):
         reply = self._buffer.decode(wire.decodeReply)
         if reply is None:
             return None
-        self._establish()
+        self._repliesToCome -= 1
+        if not self._repliesToCome:
+            self._establish()
         return [ReplyReceived(Destination(_boundHost(reply), reply.port))]
 
 
@@ -237,6 +272,10 @@ def _destinationOf(request: wire.Request) -> Destination:
     if request.command == wire.Command.CONNECT and request.port == 0:
         raise MalformedMessage("CONNECT to port 0")
     if request.addressType is wire.AddressType.DOMAINNAME:
+        if request.command == wire.Command.UDP_ASSOCIATE:
+            # Where the client will send from. A name says nothing of that;
+            # some clients send an empty one, "0", or the target's.
+            return Destination(IPv4Address(0), request.port)
         return Destination(hostFromName(request.address), request.port)
     return Destination(hostFromPacked(request.address), request.port)
 

@@ -16,8 +16,11 @@ a list of them to a server or a client; 0x03 to 0xFE are free for your own::
     factory = SOCKS5Factory(Inbound(portal, reactor), [Ticket(), UsernamePassword()])
 
 What a server's sub-negotiation offers as credentials is given to the Portal;
-L{Anonymous} and L{Password} are turned into C{twisted.cred} credentials on
-the way.
+L{Anonymous}, L{Password} and L{Principal} are turned into C{twisted.cred}
+credentials on the way.
+
+A method may also ask for a computation off the reactor's thread, and put a
+protection around everything that follows it. Most need neither.
 
 @see: U{https://www.rfc-editor.org/rfc/rfc1928#section-3}
 """
@@ -49,6 +52,17 @@ class Password:
     password: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """
+    Whom a ticket of Kerberos names, which has been found to be good.
+
+    @ivar name: The principal with its realm, C{alice@EXAMPLE.ORG}.
+    """
+
+    name: bytes
+
+
 class ServerSubNegotiation(Protocol):
     """
     The server's half of a method's own messages.
@@ -61,7 +75,8 @@ class ServerSubNegotiation(Protocol):
         whenever more have come.
 
         @return: Any L{Send}, then at most one L{CredentialsReceived} or
-            L{Failed}.
+            L{Failed}; or L{Blocking<socksproxy.socks._events.Blocking>}, after
+            whose end this is called again, whether or not bytes have come.
         @raise RemoteProtocolError: The client broke the method's rules.
         """
 
@@ -92,7 +107,11 @@ class ClientSubNegotiation(Protocol):
         server's half.
 
         @return: Events while the sub-negotiation goes on (L{Failed} ends it),
-            L{None} when it has succeeded.
+            L{None} when it has succeeded. The last of them may be
+            L{Blocking<socksproxy.socks._events.Blocking>}, as in the server's
+            half, or L{ProtectionEstablished
+            <socksproxy.socks._events.ProtectionEstablished>}, after which
+            this is called again at once.
         @raise RemoteProtocolError: The server broke the method's rules.
         """
 

@@ -24,32 +24,49 @@ from twisted.cred.credentials import IAnonymous, ICredentials, IUsernamePassword
 from twisted.cred.portal import Portal
 from twisted.python.failure import Failure
 
+from socksproxy.address import Destination
 from socksproxy.auth.credentials import OctetPassword
+from socksproxy.auth.ident import IUserID, UserID
 from socksproxy.errors import GeneralFailure, RequestFailed
 from socksproxy.events import printable
 from socksproxy.inbound import Handshake, Inbound, InboundFactory, InboundProtocol
 from socksproxy.socks._events import (
+    Blocking,
     CredentialsReceived,
     Event,
     Failed,
+    Protection,
+    ProtectionEstablished,
     RequestReceived,
     Send,
 )
 from socksproxy.socks._negotiation4 import ServerNegotiation as ServerNegotiation4
 from socksproxy.socks._negotiation5 import ServerNegotiation as ServerNegotiation5
+from socksproxy.socks._wire4 import Command as Command4
+from socksproxy.socks._wire5 import Command as Command5
+from socksproxy.socks.associate import Association
+from socksproxy.socks.bind import Bind
 from socksproxy.socks.methods import Anonymous, Method, NoAuthentication, Password, UsernamePassword
+from socksproxy.socks.resolve import resolve, reverse
+
+SERVED4 = tuple(Command4)
+SERVED5 = tuple(Command5)
+"""
+The commands that reach the client's avatar, which knows what is switched on.
+"""
 
 
 class SOCKS4Handshake(Handshake):
     """
     Drives the machine of SOCKS4 and SOCKS4a, which have a request and no
-    login: the client logs in as nobody.
+    login: the client logs in with its USERID where that means something, and
+    else as nobody.
     """
 
     def __init__(self, connection: InboundProtocol) -> None:
         super().__init__(connection)
         self.connection.record.protocol = "SOCKS4"
-        self._machine = ServerNegotiation4()
+        self._machine = ServerNegotiation4(SERVED4)
 
     def dataReceived(self, data: bytes) -> None:
         """
@@ -63,13 +80,29 @@ class SOCKS4Handshake(Handshake):
         self.connection.keepEarlyData(self._machine.pending)
 
     def _requested(self, request: RequestReceived) -> None:
+        connection = self.connection
         if request.userID:
-            self.connection.record.claimed = printable(request.userID)
-        self.connection.record.destination = str(request.destination)
-        self.connection.login(AnonymousCredentials(), request.variant).addCallbacks(
-            lambda _: self.connection.connect(request.destination, self._machine),
-            self._notLoggedIn,
+            connection.record.claimed = printable(request.userID)
+        connection.record.destination = str(request.destination)
+        connection.login(self._credentials(request), request.variant).addCallbacks(
+            lambda _: self._serve(request), self._notLoggedIn
         )
+
+    def _credentials(self, request: RequestReceived) -> ICredentials:
+        connection = self.connection
+        if IUserID not in connection.inbound.portal.listCredentialsInterfaces():
+            return AnonymousCredentials()
+        transport = connection.transport
+        return UserID(request.userID, transport.getPeer(), transport.getHost())
+
+    def _serve(self, request: RequestReceived) -> None:
+        connection, machine, destination = self.connection, self._machine, request.destination
+        if request.command == Command4.CONNECT:
+            connection.connect(destination, machine)
+        elif request.command == Command4.BIND:
+            Bind(connection, self, machine).start(destination)
+        else:
+            resolve(connection, machine, destination)
 
     def _notLoggedIn(self, failure: Failure) -> None:
         error = _requestFailed(failure)
@@ -87,7 +120,8 @@ class SOCKS5Handshake(Handshake):
         """
         super().__init__(connection)
         self.connection.record.protocol = "SOCKS5"
-        self._machine = ServerNegotiation5(methods)
+        self._machine = ServerNegotiation5(methods, SERVED5)
+        self._protection: Protection | None = None
 
     def dataReceived(self, data: bytes) -> None:
         """
@@ -97,16 +131,39 @@ class SOCKS5Handshake(Handshake):
         self.connection.keepEarlyData(self._machine.pending)
 
     def _actOn(self, events: Sequence[Event]) -> None:
+        connection = self.connection
         for event in events:
             if isinstance(event, CredentialsReceived):
-                self.connection.login(credentialsFor(event.credentials), "SOCKS5").addCallbacks(
+                connection.login(credentialsFor(event.credentials), "SOCKS5").addCallbacks(
                     lambda _: self._actOn(self._machine.authenticated()),
                     self._notLoggedIn,
                 )
             elif isinstance(event, RequestReceived):
-                self.connection.connect(event.destination, self._machine)
+                self._serve(event.command, event.destination)
+            elif isinstance(event, Blocking):
+                connection.inbound.inThread(event.call).addCallback(self._resume)
+            elif isinstance(event, ProtectionEstablished):
+                self._protection = event.protection
+                connection.protect(event.protection)
             else:
-                _act(self.connection, event)
+                _act(connection, event)
+
+    def _resume(self, _: object) -> None:
+        if not self.connection.gone:
+            self._actOn(self._machine.resume())
+
+    def _serve(self, command: int, destination: Destination) -> None:
+        connection, machine = self.connection, self._machine
+        if command == Command5.CONNECT:
+            connection.connect(destination, machine)
+        elif command == Command5.BIND:
+            Bind(connection, self, machine).start(destination)
+        elif command == Command5.UDP_ASSOCIATE:
+            Association(connection, machine, self._protection).start(destination)
+        elif command == Command5.RESOLVE:
+            resolve(connection, machine, destination)
+        else:
+            reverse(connection, machine, destination)
 
     def _notLoggedIn(self, failure: Failure) -> None:
         self._actOn(self._machine.authenticationFailed(_requestFailed(failure)))

@@ -1,5 +1,6 @@
 """
-What socksproxy adds to Twisted: C{twistd socksproxy} and C{--auth passwords:}.
+What socksproxy adds to Twisted: C{twistd socksproxy}, C{--auth passwords:}
+and C{--auth isolation:}.
 
 This module is loaded by every program that looks for plugins, so it imports
 nothing of socksproxy before that is asked for.
@@ -7,7 +8,7 @@ nothing of socksproxy before that is asked for.
 
 from twisted.application.service import ServiceMaker
 from twisted.cred.checkers import ICredentialsChecker
-from twisted.cred.credentials import IUsernamePassword
+from twisted.cred.credentials import IAnonymous, IUsernamePassword
 from twisted.cred.strcred import ICheckerFactory
 from twisted.plugin import IPlugin
 from zope.interface import implementer
@@ -49,3 +50,33 @@ class PasswordsCheckerFactory:
 
 
 passwordsCheckerFactory = PasswordsCheckerFactory()
+
+
+@implementer(ICheckerFactory, IPlugin)
+class IsolationCheckerFactory:
+    """
+    Makes C{--auth isolation:} a checker that lets everybody in.
+    """
+
+    authType = "isolation"
+    authHelp = """
+    Anybody, with any user name and password: for clients that put a label
+    there by which Tor keeps their streams apart. It keeps nobody out.
+    """
+    argStringFormat = "No argument."
+    credentialInterfaces = (IUsernamePassword, IAnonymous)
+
+    def generateChecker(self, argstring: str) -> ICredentialsChecker:
+        """
+        See C{ICheckerFactory}.
+
+        @param argstring: Nothing.
+        """
+        from socksproxy.auth.checkers import AnyPassword
+
+        if argstring:
+            raise ValueError("isolation: takes no argument")
+        return AnyPassword()
+
+
+isolationCheckerFactory = IsolationCheckerFactory()

@@ -1,48 +1,30 @@
 """
-For tests of programs that use socksproxy, and for its own: connections and a
-network in memory, on a clock that the test moves.
-
-::
-
-    network = ScriptedNetwork({"192.0.2.1:80": "accept", "web.test": ["192.0.2.1"]})
-    client = MemoryTransport.connect(network, ProxyFactory(Inbound(portal, network)))
-    client.peerSends(b"\\x05\\x01\\x00")
-    assert client.take() == b"\\x05\\x00"
+A stream transport in memory, whose peer is the test.
 """
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import (
     ConnectionAborted,
     ConnectionDone,
     ConnectionLost,
-    getConnectError,
 )
 from twisted.internet.interfaces import (
     IAddress,
-    IConnector,
     IConsumer,
     IHalfCloseableProtocol,
-    IHostnameResolver,
-    IHostResolution,
     IProducer,
     IProtocol,
     IProtocolFactory,
     IPushProducer,
-    IResolutionReceiver,
     ITransport,
 )
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from zope.interface import implementer
-
-from socksproxy.inbound import shownAddress
 
 CAPACITY = 65536
 """
@@ -254,144 +236,3 @@ class MemoryTransport:
         if not self.lost:
             self.lost = self.ended = True
             self._protocol.connectionLost(Failure(reason))
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """
-    A connection that somebody has tried to make.
-
-    @ivar host: The address dialled.
-    @ivar port: The port dialled.
-    @ivar transport: The connection, where there is one.
-    """
-
-    host: str
-    port: int
-    transport: MemoryTransport | None
-
-
-@implementer(IHostnameResolver)
-class ScriptedNetwork(Clock):
-    """
-    A clock, a resolver and something to dial with, all by a script, in one
-    object that can be passed where a reactor is wanted.
-
-    @ivar world: What there is. C{"192.0.2.1:80"} to C{"accept"}, C{"timeout"}
-        or the name of an errno; C{"web.test"} to a list of addresses. What is
-        not there is refused, or is no name.
-    @ivar attempts: What has been dialled, in order.
-    @ivar queries: The names that have been looked up, in order.
-    @ivar cancelled: How many attempts have been given up.
-    """
-
-    def __init__(self, world: Mapping[str, str | Sequence[str]] | None = None) -> None:
-        super().__init__()
-        self.world = dict(world or {})
-        self.attempts: list[Attempt] = []
-        self.queries: list[str] = []
-        self.cancelled = 0
-        self.nameResolver = self
-
-    def connectTCP(
-        self,
-        host: str,
-        port: int,
-        factory: Any,
-        timeout: float | None = 30,
-        bindAddress: tuple[str, int] | None = None,
-    ) -> IConnector:
-        """
-        See C{IReactorTCP}. The outcome comes with the next turn of the clock.
-        """
-        destination = tcpAddress(host, port)
-        connector = _Connector(self, destination, factory)
-        outcome = self.world.get(shownAddress(destination), "ECONNREFUSED")
-        connector.start(str(outcome))
-        return connector
-
-    def resolveHostName(
-        self,
-        resolutionReceiver: IResolutionReceiver,
-        hostName: str,
-        portNumber: int = 0,
-        addressTypes: Sequence[type[IAddress]] | None = None,
-        transportSemantics: str = "TCP",
-    ) -> IHostResolution:
-        """
-        See C{IHostnameResolver}.
-        """
-        self.queries.append(hostName)
-        resolution = _Resolution(hostName)
-        resolutionReceiver.resolutionBegan(resolution)
-        addresses = self.world.get(hostName, ())
-        for address in () if isinstance(addresses, str) else addresses:
-            resolutionReceiver.addressResolved(tcpAddress(address, portNumber))
-        resolutionReceiver.resolutionComplete()
-        return resolution
-
-
-@implementer(IHostResolution)
-class _Resolution:
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def cancel(self) -> None:
-        pass
-
-
-@implementer(IConnector)
-class _Connector:
-    """
-    A connection attempt on a L{ScriptedNetwork}.
-    """
-
-    def __init__(
-        self, network: ScriptedNetwork, destination: IPv4Address | IPv6Address, factory: Any
-    ) -> None:
-        self._network = network
-        self._destination = destination
-        self._factory = factory
-        self._over = False
-
-    def start(self, outcome: str) -> None:
-        destination = self._destination
-        if outcome == "accept":
-            self._network.callLater(0, self._accept)
-            return
-        self._network.attempts.append(Attempt(destination.host, destination.port, None))
-        if outcome != "timeout":
-            self._network.callLater(0, self._fail, getattr(errno, outcome))
-
-    def connect(self) -> None:
-        raise NotImplementedError("this attempt is made once")
-
-    def disconnect(self) -> None:
-        self.stopConnecting()
-
-    def stopConnecting(self) -> None:
-        if not self._over:
-            self._over = True
-            self._network.cancelled += 1
-
-    def getDestination(self) -> IAddress:
-        return self._destination
-
-    def _accept(self) -> None:
-        if self._over:
-            return
-        self._over = True
-        destination = self._destination
-        protocol = self._factory.buildProtocol(destination)
-        if protocol is None:
-            return
-        local = tcpAddress("::2" if ":" in destination.host else "127.0.0.2", 50000)
-        transport = MemoryTransport(self._network, protocol, local, destination)
-        self._network.attempts.append(Attempt(destination.host, destination.port, transport))
-        protocol.makeConnection(transport)
-
-    def _fail(self, number: int) -> None:
-        if not self._over:
-            self._over = True
-            error = getConnectError((number, errno.errorcode[number]))
-            self._factory.clientConnectionFailed(self, Failure(error))

@@ -1,0 +1,324 @@
+"""
+Datagrams of one client, out of this host and back.
+
+All of them leave from one address, whoever they go to, so that programs which
+tell others that address can be reached (endpoint-independent mapping). What
+comes back is passed on only if it comes from a host that the client has
+written to lately (address-dependent filtering), unless that is lifted.
+
+@see: U{https://www.rfc-editor.org/rfc/rfc4787}
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTime
+from twisted.internet.protocol import DatagramProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from socksproxy.address import Destination, IPAddress, hostFromText
+from socksproxy.errors import GeneralFailure, NotAllowed, RequestFailed
+from socksproxy.events import log
+from socksproxy.exposure import Exposure
+from socksproxy.interfaces import IDatagramConduit, Received
+from socksproxy.outbound.vetting import Vetting
+from socksproxy.relay.datagrams import sendDatagram
+
+MAPPING_IDLE = 300.0
+"""
+Seconds after which a host that the client does not write to any more is
+forgotten (RFC 4787 section 4.3: not below 120).
+"""
+
+MAX_MAPPINGS = 1024
+"""
+Destinations that are remembered; the one that was used longest ago goes first.
+"""
+
+NAME_LIFETIME = 60.0
+"""
+Seconds for which the address of a name is used without asking again.
+"""
+
+MAX_NAMES = 256
+
+MAX_WAITING = 16
+"""
+Datagrams that wait for one name to be resolved.
+"""
+
+
+_BROADCAST = IPv4Address("255.255.255.255")
+
+
+@dataclass(eq=False, slots=True)
+class _Mapping:
+    """
+    A destination that the client writes to.
+
+    @ivar sockaddr: Host and port as the socket takes them.
+    @ivar used: When it was last written to, in seconds.
+    """
+
+    sockaddr: tuple[str, int]
+    used: float
+
+
+@dataclass(eq=False, slots=True)
+class _Name:
+    """
+    A name that the client writes to.
+
+    @ivar address: What it stands for, once that is known.
+    @ivar expires: When that has to be asked again.
+    @ivar waiting: Datagrams and ports that wait for it.
+    """
+
+    address: IPAddress | None = None
+    expires: float = 0.0
+    waiting: list[tuple[bytes, int]] = field(default_factory=list)
+    asking: Deferred[list[IPAddress]] | None = None
+
+
+class _Socket(DatagramProtocol):
+    """
+    The conduit's end of its socket; each socket has its own, since the last
+    one's closing may come after the next one's opening.
+    """
+
+    noisy = False
+
+    def __init__(self, conduit: DirectConduit) -> None:
+        self._conduit = conduit
+
+    def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
+        self._conduit.datagramReceived(datagram, addr)
+
+
+@implementer(IDatagramConduit)
+class DirectConduit:
+    """
+    One client's datagrams. Its socket is opened for the first of them and
+    closed when nothing is remembered any more.
+    """
+
+    def __init__(
+        self,
+        exposure: Exposure,
+        clock: IReactorTime,
+        vetting: Vetting,
+        received: Received,
+        fullCone: bool = False,
+        idle: float = MAPPING_IDLE,
+    ) -> None:
+        """
+        @param exposure: What listens.
+        @param clock: Time.
+        @param vetting: Who may be written to.
+        @param received: Called with what comes back.
+        @param fullCone: Let anybody answer.
+        @param idle: Seconds for which a host may answer.
+        """
+        self._exposure = exposure
+        self._clock = clock
+        self._vetting = vetting
+        self._received = received
+        self._fullCone = fullCone
+        self._idle = idle
+        self._socket = _Socket(self)
+        self._port: IListeningPort | None = None
+        self._mapped = ""
+        self._mappings: OrderedDict[Destination, _Mapping] = OrderedDict()
+        # Of each host, in the socket's form, how many mappings there are.
+        self._hosts: Counter[str] = Counter()
+        self._names: OrderedDict[str, _Name] = OrderedDict()
+        self._sources: dict[tuple[str, int], Destination] = {}
+        self._expiring: IDelayedCall | None = None
+        self._closed = False
+
+    @property
+    def mappings(self) -> int:
+        """
+        How many destinations are remembered.
+        """
+        return len(self._mappings)
+
+    def send(self, data: bytes, destination: Destination) -> bool:
+        """
+        See L{IDatagramConduit}.
+        """
+        mapping = self._mappings.get(destination)
+        if mapping is None:
+            return self._sendElsewhere(data, destination)
+        mapping.used = self._clock.seconds()
+        self._mappings.move_to_end(destination)
+        return sendDatagram(self._socket.transport, data, mapping.sockaddr)
+
+    def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
+        """
+        Pass on what the client may get.
+        """
+        if addr[0] not in self._hosts and not (self._fullCone and self._port is not None):
+            return
+        source = self._sources.get(addr)
+        if source is None:
+            host = hostFromText(addr[0])
+            if host is None:
+                return
+            source = Destination(host, addr[1])
+            if len(self._sources) >= MAX_MAPPINGS:
+                self._sources.clear()
+            self._sources[addr] = source
+        self._received(datagram, source)
+
+    def close(self) -> None:
+        """
+        See L{IDatagramConduit}.
+        """
+        self._closed = True
+        for name in self._names.values():
+            name.waiting.clear()
+            if name.asking is not None:
+                name.asking.cancel()
+        self._names.clear()
+        self._forgetAll()
+
+    def _sendElsewhere(self, data: bytes, destination: Destination) -> bool:
+        """
+        Send to somebody for the first time, or to a name.
+        """
+        if self._closed or destination.port == 0:
+            return False
+        host = destination.host
+        if isinstance(host, str):
+            return self._sendToName(data, host, destination.port)
+        try:
+            _checkUnicast(host)
+            self._vetting.check(host)
+            sockaddr = (self._open(host), destination.port)
+        except RequestFailed:
+            return False
+        self._remember(destination, sockaddr)
+        return sendDatagram(self._socket.transport, data, sockaddr)
+
+    def _sendToName(self, data: bytes, host: str, port: int) -> bool:
+        now = self._clock.seconds()
+        name = self._names.get(host)
+        if name is None:
+            if len(self._names) >= MAX_NAMES and not self._forgetName():
+                return False
+            name = self._names[host] = _Name()
+        if name.address is not None and now < name.expires:
+            return self.send(data, Destination(name.address, port))
+        if len(name.waiting) >= MAX_WAITING:
+            return False
+        name.waiting.append((data, port))
+        if name.asking is None:
+            # Perhaps it is answered at once.
+            name.asking = self._vetting.addressesOf(host)
+            name.asking.addCallbacks(
+                self._found, self._notFound, callbackArgs=(name,), errbackArgs=(host, name)
+            )
+        return True
+
+    def _forgetName(self) -> bool:
+        """
+        Make room for another name.
+        """
+        for host, name in self._names.items():
+            if name.asking is None:
+                del self._names[host]
+                return True
+        return False
+
+    def _found(self, addresses: list[IPAddress], name: _Name) -> None:
+        name.asking = None
+        name.expires = self._clock.seconds() + NAME_LIFETIME
+        name.address = addresses[0]
+        waiting, name.waiting = name.waiting, []
+        for data, port in waiting:
+            self.send(data, Destination(name.address, port))
+
+    def _notFound(self, failure: Failure, host: str, name: _Name) -> None:
+        # Asked again with the next datagram; the resolver has bounds.
+        name.asking = None
+        self._names.pop(host, None)
+        if not failure.check(RequestFailed) and not self._closed:
+            log.failure("A look-up failed in an unforeseen way", failure)
+
+    def _open(self, host: IPAddress) -> str:
+        """
+        Open the socket, if that has not been done.
+
+        @return: The host as the socket takes it.
+        @raise GeneralFailure: There is none for such an address.
+        """
+        if self._port is None:
+            self._socket = _Socket(self)
+            try:
+                # One socket for both families.
+                self._port = self._exposure.listenUDP(self._socket, "::")
+                self._mapped = "::ffff:"
+            except GeneralFailure:
+                self._port = self._exposure.listenUDP(self._socket, "0.0.0.0")  # noqa: S104
+                self._mapped = ""
+        if host.version == 4:
+            return f"{self._mapped}{host}"
+        if not self._mapped:
+            raise GeneralFailure("this host has no IPv6")
+        return str(host)
+
+    def _remember(self, destination: Destination, sockaddr: tuple[str, int]) -> None:
+        while len(self._mappings) >= MAX_MAPPINGS:
+            self._forgetOldest()
+        self._mappings[destination] = _Mapping(sockaddr, self._clock.seconds())
+        self._hosts[sockaddr[0]] += 1
+        if self._expiring is None:
+            self._expiring = self._clock.callLater(self._idle, self._expire)
+
+    def _forgetOldest(self) -> None:
+        _, mapping = self._mappings.popitem(last=False)
+        host = mapping.sockaddr[0]
+        self._hosts[host] -= 1
+        if not self._hosts[host]:
+            del self._hosts[host]
+
+    def _expire(self) -> None:
+        """
+        Forget what has not been used, and look again when the next can be.
+        """
+        self._expiring = None
+        now = self._clock.seconds()
+        while self._mappings:
+            oldest = next(iter(self._mappings.values())).used + self._idle
+            if oldest > now:
+                self._expiring = self._clock.callLater(oldest - now, self._expire)
+                return
+            self._forgetOldest()
+        self._forgetAll()
+
+    def _forgetAll(self) -> None:
+        self._mappings.clear()
+        self._hosts.clear()
+        self._sources.clear()
+        if self._expiring is not None:
+            self._expiring.cancel()
+            self._expiring = None
+        port, self._port = self._port, None
+        if port is not None:
+            port.stopListening()
+
+
+def _checkUnicast(host: IPAddress) -> None:
+    """
+    Refuse what is no single host, and the address that stands for this one.
+
+    @raise NotAllowed: It is none.
+    """
+    if host.is_multicast or host.is_unspecified or host == _BROADCAST:
+        raise NotAllowed("not the address of a host")

@@ -1,0 +1,25 @@
+"""
+For tests of programs that use socksproxy, and for its own: connections and a
+network in memory, on a clock that the test moves.
+
+::
+
+    network = ScriptedNetwork({"192.0.2.1:80": "accept", "web.test": ["192.0.2.1"]})
+    client = MemoryTransport.connect(network, ProxyFactory(Inbound(portal, network)))
+    client.peerSends(b"\\x05\\x01\\x00")
+    assert client.take() == b"\\x05\\x00"
+"""
+
+from socksproxy.testing.listeners import MemoryDatagrams, MemoryListener
+from socksproxy.testing.network import Attempt, ScriptedNetwork
+from socksproxy.testing.streams import CAPACITY, MemoryTransport, tcpAddress
+
+__all__ = [
+    "CAPACITY",
+    "Attempt",
+    "MemoryDatagrams",
+    "MemoryListener",
+    "MemoryTransport",
+    "ScriptedNetwork",
+    "tcpAddress",
+]
