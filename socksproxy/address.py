@@ -49,6 +49,12 @@ class Destination:
     host: Host
     port: int
 
+    def __hash__(self) -> int:
+        # A datagram is looked up by where it goes. The addresses' own hash
+        # writes their digits out first.
+        host = self.host
+        return hash((host if isinstance(host, str) else int(host), self.port))
+
     def __str__(self) -> str:
         if isinstance(self.host, IPv6Address):
             return f"[{self.host}]:{self.port}"

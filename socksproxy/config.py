@@ -13,6 +13,7 @@ from twisted.cred.checkers import ICredentialsChecker
 
 from socksproxy.exposure import PortRange, PublicAddresses
 from socksproxy.inbound import InboundTimers
+from socksproxy.inbound.proxyheader import NEARBY
 from socksproxy.outbound.direct import DirectSettings
 from socksproxy.policy.limits import ConnectionLimits
 from socksproxy.policy.services import Services
@@ -32,6 +33,8 @@ class Configuration:
     @ivar openRelay: Listen on other than loopback addresses even if everybody
         may log in.
     @ivar allowPrivate: Let clients from elsewhere reach internal addresses.
+    @ivar balancers: Networks of the load balancers of C{haproxy:} listeners;
+        nobody else can connect to those.
     @ivar services: What clients may ask for beside CONNECT.
     @ivar direct: How connections and datagrams leave this host.
     @ivar ports: From which ports those are chosen that BIND and UDP ASSOCIATE
@@ -50,6 +53,7 @@ class Configuration:
     checkers: Sequence[ICredentialsChecker] = ()
     openRelay: bool = False
     allowPrivate: bool = False
+    balancers: Collection[IPv4Network | IPv6Network] = NEARBY
     services: Services = field(default_factory=Services)
     direct: DirectSettings = field(default_factory=DirectSettings)
     ports: PortRange | None = None

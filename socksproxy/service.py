@@ -29,12 +29,20 @@ from socksproxy.dns.resolver import BoundedResolver
 from socksproxy.errors import ConfigurationError
 from socksproxy.events import log
 from socksproxy.exposure import Exposure
-from socksproxy.inbound import Inbound
+from socksproxy.inbound import Inbound, InboundFactory
+from socksproxy.inbound.proxyheader import BalancedFactory
 from socksproxy.interfaces import ClientOrigin, IAddressPolicy, IOutbound
 from socksproxy.listener import ProxyFactory
 from socksproxy.outbound.direct import DirectOutbound
 from socksproxy.policy.rules import AnyAddress, PublicAddresses
 from socksproxy.ports import ProxyPort, reasonOf
+
+BALANCED = "haproxy:"
+"""
+What stands before the endpoint string of a listener behind load balancers.
+Twisted has a parser for it, whose wrapper breaks on headers in pieces, checks
+few of their fields and takes them from anybody.
+"""
 
 
 class ProxyService(Service):
@@ -180,7 +188,6 @@ class ProxyService(Service):
             self._portal,
             self._reactor,
             listener=shown,
-            balanced=description.startswith("haproxy:"),
             timers=configuration.timers,
             limits=configuration.limits,
             throttle=self._throttle,
@@ -188,7 +195,7 @@ class ProxyService(Service):
             reassembling=configuration.reassembling,
         )
         try:
-            endpoint = serverFromString(self._reactor, description)
+            endpoint = serverFromString(self._reactor, description.removeprefix(BALANCED))
         except Exception as e:
             # Parsers are plugins and raise what they like.
             reason = reasonOf(e)
@@ -196,7 +203,10 @@ class ProxyService(Service):
                 reason = "systemd has passed no such socket"
             raise ConfigurationError(f"cannot listen on {shown}: {reason}") from e
         listener = ProxyPort(shown, inbound)
-        listener.start(endpoint.listen(ProxyFactory(inbound)))
+        factory: InboundFactory = ProxyFactory(inbound)
+        if description.startswith(BALANCED):
+            factory = BalancedFactory(factory, configuration.balancers)
+        listener.start(endpoint.listen(factory))
         return listener
 
     def _refuseOpenRelay(self, listener: ProxyPort) -> None:

@@ -28,6 +28,7 @@ from twisted.python import usage
 from socksproxy.config import DEFAULT_LISTENER, Configuration
 from socksproxy.errors import ConfigurationError
 from socksproxy.exposure import LOWEST_PORT, PortRange
+from socksproxy.inbound.proxyheader import NEARBY
 from socksproxy.log import DEFAULT_COUNT, DEFAULT_SIZE, observerFor, standardOutput
 from socksproxy.outbound.direct import DirectSettings
 from socksproxy.policy.limits import ConnectionLimits
@@ -141,6 +142,7 @@ class Options(usage.Options, AuthOptionMixin):
         self["listen"] = []
         self["public-address"] = {}
         self["ident"] = []
+        self["balancer"] = []
         self["socks4-user"] = []
 
     def opt_listen(self, description: str) -> None:
@@ -196,10 +198,21 @@ class Options(usage.Options, AuthOptionMixin):
         Ask hosts of this network who the users of SOCKS4 are, and let in whom
         they confirm. May be given several times.
         """
+        self._addNetwork("ident", network)
+
+    def opt_balancer(self, network: str) -> None:
+        """
+        A network of load balancers that may connect to haproxy: listeners;
+        without it, those of this host and of private networks. May be given
+        several times.
+        """
+        self._addNetwork("balancer", network)
+
+    def _addNetwork(self, option: str, network: str) -> None:
         try:
-            self["ident"].append(ip_network(network))
+            self[option].append(ip_network(network))
         except ValueError as e:
-            raise usage.UsageError(f"--ident: {network} is not a network") from e
+            raise usage.UsageError(f"--{option}: {network} is not a network") from e
 
     def opt_socks4_user(self, user: str) -> None:
         """
@@ -256,6 +269,7 @@ class Options(usage.Options, AuthOptionMixin):
             public=self["public-address"],
             reassembling=bool(self["udp-fragments"]),
             ident=tuple(self["ident"]),
+            balancers=tuple(self["balancer"]) or NEARBY,
             socks4Users=frozenset(self["socks4-user"]),
             drain=self["drain"],
             limits=limits,

@@ -19,6 +19,7 @@ FLOORS = [
     (
         "machines",
         [
+            "negotiation",
             "socks._events",
             "socks._fragments",
             "socks._machine",
@@ -41,6 +42,7 @@ FLOORS = [
             "events",
             "auth.credentials",
             "auth.ident",
+            "auth.principals",
             "inbound.*",
             "socks.protocol",
             "policy.rules",

@@ -164,10 +164,10 @@ class AccessTests(SynchronousTestCase):
         What we do not do is not malformed.
         """
         unsupported = {"result": "command not supported"}
-        bind = b"\5\2" + TO_WEB[2:]
-        self.check(self.logged(NO_AUTHENTICATION + bind), protocol="SOCKS5", **unsupported)
-        bind4 = b"\4\2" + request4("192.0.2.1")[2:]
-        self.check(self.logged(bind4), protocol="SOCKS4", **unsupported)
+        unknown = b"\5\x09" + TO_WEB[2:]
+        self.check(self.logged(NO_AUTHENTICATION + unknown), protocol="SOCKS5", **unsupported)
+        unknown4 = b"\4\x09" + request4("192.0.2.1")[2:]
+        self.check(self.logged(unknown4), protocol="SOCKS4", **unsupported)
         self.check(self.logged(b"GET / HTTP/1.1\r\n"), protocol="HTTP", **unsupported)
 
     def test_authenticationFailed(self) -> None:

@@ -19,7 +19,6 @@ from zope.interface import implementer
 from socksproxy.auth.checkers import AvatarId
 from socksproxy.errors import LocalProtocolError
 from socksproxy.inbound import shownAddress, sourceOf
-from socksproxy.policy.limits import ConnectionLimits
 from socksproxy.testing import tcpAddress
 from tests.accesslines import accessLines
 from tests.logs import captured
@@ -92,20 +91,6 @@ class FailedLoginTests(SynchronousTestCase):
         """
         line = self.lineOf(Failure(LoginFailed("too busy")))
         self.assertEqual(line["result"], "authentication failed")
-
-    def test_tooMany(self) -> None:
-        """
-        A client too many behind a load balancer is not one with a wrong
-        password.
-        """
-        proxy = MemoryProxy(limits=ConnectionLimits(perSource=0), balanced=True)
-        for said in (NO_AUTHENTICATION, request4("192.0.2.1")):
-            with captured() as events:
-                client = proxy.connect()
-                client.peerSends(said)
-                client.peerResets()
-            (line,) = accessLines(events)
-            self.assertEqual(line["result"], "too many connections")
 
 
 class AuthenticationFailureTests(SynchronousTestCase):

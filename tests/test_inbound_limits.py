@@ -8,11 +8,8 @@ from socksproxy.policy.limits import ConnectionLimits
 from socksproxy.testing import MemoryTransport
 from tests.memoryproxy import MemoryProxy
 from tests.socksclient import (
-    GRANTED,
     NO_AUTHENTICATION,
-    REFUSED4,
     TO_WEB,
-    request4,
 )
 
 
@@ -77,32 +74,3 @@ class LimitTests(SynchronousTestCase):
         client.peerSends(TO_WEB)
         self.assertFalse(proxy.connect().aborted)
         self.checkClosed(proxy.connect())
-
-    def test_balanced(self) -> None:
-        """
-        Behind a load balancer, where the source is known with the first octets
-        only, a client too many is refused when it logs in.
-        """
-        proxy = MemoryProxy(limits=ConnectionLimits(perSource=1), balanced=True)
-        clients = [proxy.connect() for _ in range(3)]
-        self.assertEqual([client.aborted for client in clients], [False] * 3)
-        for client, said in zip(
-            clients,
-            (NO_AUTHENTICATION + TO_WEB, NO_AUTHENTICATION + TO_WEB, request4("192.0.2.1")),
-            strict=True,
-        ):
-            client.peerSends(said)
-        proxy.settle()
-        self.assertEqual(
-            [client.take() for client in clients], [b"\5\0" + GRANTED, b"\5\0", REFUSED4]
-        )
-        self.assertEqual(len(proxy.network.attempts), 1)
-        clients[0].peerResets()
-        clients[1].peerResets()
-        clients[2].peerResets()
-        proxy.settle()
-        self.assertEqual(proxy.traces(), [])
-        successor = proxy.connect()
-        successor.peerSends(NO_AUTHENTICATION + TO_WEB)
-        proxy.settle()
-        self.assertEqual(successor.take(), b"\5\0" + GRANTED)

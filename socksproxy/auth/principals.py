@@ -11,6 +11,7 @@ switches all of it on.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -155,13 +156,15 @@ def principalsFromString(description: str) -> PrincipalChecker:
         if len(several) > 1:
             raise ConfigurationError(f"gssapi: {key} is given twice")
     single = {key: several[0] for key, several in values.items()}
+    keytab = single.get("keytab")
     return PrincipalChecker(
         realms,
         AcceptorSettings(
             single.get("service"),
-            single.get("keytab"),
+            # The process may change its directory later.
+            None if keytab is None else os.path.abspath(keytab),
             _chosen("level", LEVELS, single.get("level", "integrity")),
-            _chosen("nec", {"yes": True, "no": False}, single.get("nec", "no")),
+            bool(_chosen("nec", {"no": 0, "yes": 1}, single.get("nec", "no"))),
         ),
     )
 

@@ -13,6 +13,7 @@ from socksproxy.address import IPAddress
 from socksproxy.errors import RequestFailed
 
 if TYPE_CHECKING:
+    from socksproxy.inbound.connection import InboundConnection
     from socksproxy.inbound.protocol import InboundProtocol
 
 LINGER_OCTETS = 65536
@@ -72,14 +73,16 @@ class Handshake:
         self.connection.clientLost(reason)
 
 
-class Lingering(Handshake):
+class Lingering:
     """
-    Reads on after a refusal and throws away what comes. Closing a socket that
-    has unread bytes makes the kernel send a reset, which can destroy the
-    refusal before the client has read it.
+    Reads on after a last answer and throws away what comes. Closing a socket
+    that has unread bytes makes the kernel send a reset, which can destroy the
+    answer before the client has read it.
     """
 
-    _discarded = 0
+    def __init__(self, connection: InboundConnection) -> None:
+        self._connection = connection
+        self._discarded = 0
 
     def dataReceived(self, data: bytes) -> None:
         """
@@ -87,10 +90,16 @@ class Lingering(Handshake):
         """
         self._discarded += len(data)
         if self._discarded > LINGER_OCTETS:
-            self.connection.transport.loseConnection()
+            self._connection.transport.loseConnection()
 
     def readConnectionLost(self) -> None:
         """
-        The client has read the refusal, or will not.
+        The client has read the answer, or will not.
         """
-        self.connection.transport.loseConnection()
+        self._connection.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        The client is gone.
+        """
+        self._connection.clientLost(reason)

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from twisted.cred.credentials import ICredentials
-from twisted.internet.defer import CancelledError, Deferred, fail, maybeDeferred
-from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
@@ -23,26 +23,18 @@ from socksproxy.errors import (
     GeneralFailure,
     RequestFailed,
     SOCKSProxyError,
-    TooManyConnections,
-    requestFailedFor,
 )
-from socksproxy.events import AccessRecord, log
+from socksproxy.events import log
 from socksproxy.inbound.address import shownAddress, sourceOf
-from socksproxy.inbound.deadline import Deadline
-from socksproxy.inbound.handshake import Answers, Handshake, Lingering
+from socksproxy.inbound.connection import InboundConnection
+from socksproxy.inbound.handshake import Answers, Handshake
 from socksproxy.inbound.login import LoggedIn, LoginAttempt
 from socksproxy.inbound.shared import Inbound
 from socksproxy.interfaces import ClientOrigin, IProxyAvatar
-from socksproxy.policy.limits import Slot
 from socksproxy.relay import Leg, Relay, RelayResult
-from socksproxy.relay.leg import Receiver, abort, endStream, tuneSocket, writeThrough
+from socksproxy.relay.leg import Receiver, abort, tuneSocket, writeThrough
 
 Result = TypeVar("Result")
-
-PAUSE_AT = 65536
-"""
-Octets of early data after which the client is not read until the dial is over.
-"""
 
 
 class InboundFactory(Factory):
@@ -71,53 +63,28 @@ class InboundFactory(Factory):
         return InboundProtocol(self.inbound, self.handshakeFor)
 
 
-class InboundProtocol(Leg):
+class InboundProtocol(InboundConnection):
     """
-    A client's connection.
-
-    @ivar inbound: What the listener's connections share.
-    @ivar record: The access line in the making.
+    A client that logs in, asks for one thing, and gets it.
     """
 
     def __init__(
         self, inbound: Inbound, handshakeFor: Callable[[InboundProtocol], Receiver]
     ) -> None:
-        super().__init__()
-        self.inbound = inbound
-        self.record = AccessRecord(listener=inbound.listener)
+        super().__init__(inbound)
         self._handshakeFor = handshakeFor
-        self._accepted = 0.0
-        self._deadline = Deadline(inbound.clock, inbound.timers.handshake, self._expire)
-        self._linger: IDelayedCall | None = None
-        self._slot: Slot | None = None
         self._avatar: IProxyAvatar | None = None
         self._logout: Callable[[], object] | None = None
         self._login: LoginAttempt | None = None
         self._attempt: Deferred[None] | None = None
         self._relay: Relay | None = None
-        self._answered = False
-        self._closing = False
-        self._paused = False
-        self._ended = False
-        self._lost = False
 
     def connectionMade(self) -> None:
         """
-        Start the clock and wait for the client to speak.
+        Wait for the client to speak.
         """
-        self._accepted = self.inbound.clock.seconds()
-        self.inbound.connections.add(self)
         self.hold(self._handshakeFor(self))
-        try:
-            self._slot = self.inbound.limits.admit()
-            if not self.inbound.balanced:
-                self._attribute()
-        except TooManyConnections as e:
-            self._refusedFor(e)
-            abort(self.transport)
-            return
-        tuneSocket(self.transport)
-        self._deadline.start()
+        super().connectionMade()
 
     def origin(self, protocol: str) -> ClientOrigin:
         """
@@ -125,8 +92,7 @@ class InboundProtocol(Leg):
 
         @param protocol: The inbound protocol it speaks.
         """
-        peer = self.transport.getPeer()
-        inbound = self.inbound
+        inbound, peer = self.inbound, self.peer
         return ClientOrigin(protocol, inbound.listener, inbound.local, peer, sourceOf(peer))
 
     def login(self, credentials: ICredentials, protocol: str) -> Deferred[None]:
@@ -137,15 +103,10 @@ class InboundProtocol(Leg):
         @param protocol: The inbound protocol it speaks.
         @return: Fires when the client may make its request; fails with
             L{AuthenticationFailed} after the delay that its source has
-            earned, or with L{TooManyConnections}.
+            earned.
         """
         origin = self.origin(protocol)
         self.record.protocol = protocol
-        try:
-            if self.inbound.balanced:
-                self._attribute()
-        except TooManyConnections:
-            return fail(Failure())
         self._login = LoginAttempt(self.inbound, origin, credentials)
         loggingIn = self._login.start().addCallback(self._loggedIn)
         loggingIn.addBoth(self._loginDecided)
@@ -153,13 +114,6 @@ class InboundProtocol(Leg):
             # Our own time does not count against the client.
             self._deadline.stop()
         return loggingIn
-
-    @property
-    def gone(self) -> bool:
-        """
-        The client is not there any more.
-        """
-        return self._lost
 
     def connect(self, destination: Destination, answers: Answers) -> None:
         """
@@ -205,7 +159,7 @@ class InboundProtocol(Leg):
         """
         if self._avatar is None:
             raise RuntimeError("a request before login")
-        if self._lost:
+        if self.gone:
             return
         self._deadline.stop()
         if self._slot is not None:
@@ -226,13 +180,13 @@ class InboundProtocol(Leg):
         """
 
         def failed(failure: Failure) -> None:
-            if self._lost and failure.check(CancelledError):
+            if self.gone and failure.check(CancelledError):
                 return
             error = failure.value
             if not isinstance(error, RequestFailed):
                 log.failure("A request failed in an unforeseen way", failure)
                 error = GeneralFailure()
-            if not self._lost:
+            if not self.gone:
                 self.refuse(refused(error), error)
 
         self._attempt = outcome.addCallbacks(granted, failed)
@@ -254,16 +208,6 @@ class InboundProtocol(Leg):
         )
         self._relay.start(answers.takeEarlyData(), self._ended)
 
-    def conclude(self, message: bytes) -> None:
-        """
-        Answer the client and close: there is nothing more to do for it.
-
-        @param message: The answer.
-        """
-        self.record.result = "succeeded"
-        self.note("answered")
-        self._close(message)
-
     def serve(self, receiver: Receiver, places: int = 1) -> None:
         """
         Have the client's connection stand for something else than a relay,
@@ -278,18 +222,7 @@ class InboundProtocol(Leg):
         self.record.result = "succeeded"
         self._attempt = None
         self.hold(receiver)
-        if self._paused:
-            self._paused = False
-            self.transport.resumeProducing()
-
-    def answer(self, message: bytes) -> None:
-        """
-        Send a message of the handshake.
-        """
-        if self._lost:
-            return
-        self._answered = True
-        writeThrough(self.transport, message)
+        self.readOn()
 
     def fail(self, error: SOCKSProxyError) -> None:
         """
@@ -298,7 +231,7 @@ class InboundProtocol(Leg):
 
         @param error: Why.
         """
-        if self._lost:
+        if self.gone:
             return
         if self._attempt is not None:
             # It did not stop sending when it was not read any more.
@@ -307,45 +240,6 @@ class InboundProtocol(Leg):
             self.refuse(b"", error)
         else:
             self.drop(error)
-
-    def refuse(self, message: bytes, error: SOCKSProxyError) -> None:
-        """
-        Answer the client and close, without losing the answer.
-
-        @param message: The answer, or nothing if it has been written.
-        @param error: Why.
-        """
-        if self._lost:
-            return
-        self._refusedFor(error)
-        self._close(message)
-
-    def drop(self, error: SOCKSProxyError) -> None:
-        """
-        Close without an answer.
-
-        @param error: Why.
-        """
-        self._deadline.stop()
-        self._refusedFor(error)
-        self.transport.loseConnection()
-
-    def keepEarlyData(self, pending: int) -> None:
-        """
-        Read no more of a client that has sent enough for now.
-
-        @param pending: Octets that wait for the dial to succeed.
-        """
-        if pending >= PAUSE_AT and not self._closing:
-            self._paused = True
-            self.transport.pauseProducing()
-
-    def note(self, reason: str) -> None:
-        """
-        Remember why this connection ended; the first cause counts.
-        """
-        if self.record.reason == "-":
-            self.record.reason = reason
 
     def clientEnded(self) -> None:
         """
@@ -360,120 +254,60 @@ class InboundProtocol(Leg):
 
     def clientLost(self, reason: Failure) -> None:
         """
-        The client is gone before there was a relay.
+        See L{InboundConnection.clientLost}.
         """
-        self.note("client gone before the answer")
-        self._lost = True
+        self.gone = True
         if self._login is not None:
             self._login.abandon()
         if self._attempt is not None:
             self._attempt.cancel()
-        self._finish()
+        super().clientLost(reason)
 
     def shutDown(self) -> bool:
         """
-        End this connection unless it is relaying.
-
-        @return: Whether it goes on.
+        See L{InboundConnection.shutDown}.
         """
-        if self._relay is not None:
-            return True
-        self.note("shut down")
-        abort(self.transport)
-        return False
+        return self._relay is not None or super().shutDown()
 
     def abort(self, reason: str) -> None:
         """
-        End this connection now.
+        See L{InboundConnection.abort}.
         """
         if self._relay is not None:
             self._relay.abort(reason)
         else:
-            self.note(reason)
-            abort(self.transport)
-
-    def _attribute(self) -> None:
-        if self._slot is not None and not self.inbound.local:
-            self._slot.attribute(sourceOf(self.transport.getPeer()))
+            super().abort(reason)
 
     def _loggedIn(self, loggedIn: LoggedIn) -> None:
         self._avatar, self._logout = loggedIn
         self.record.user = self._avatar.user
-        if self._lost:
+        if self.gone:
             self._endSession()
 
     def _loginDecided(self, result: Result) -> Result:
-        if not self._lost:
+        if not self.gone:
             if self._ended:
                 # It has made its request by now, or never will.
                 self._deadline.spend()
             self._deadline.start()
-            if self._paused:
-                self._paused = False
-                self.transport.resumeProducing()
+            self.readOn()
         return result
-
-    def _close(self, message: bytes) -> None:
-        """
-        Send a last message and close, without losing it.
-        """
-        self._closing = True
-        self._deadline.stop()
-        if message:
-            writeThrough(self.transport, message)
-        if self._ended:
-            self.transport.loseConnection()
-            return
-        self.hold(Lingering(self))
-        endStream(self.transport)
-        self.transport.resumeProducing()
-        self._linger = self.inbound.clock.callLater(
-            self.inbound.timers.linger, self.transport.loseConnection
-        )
 
     def _relayEnded(self, result: RelayResult) -> None:
         self.record.sent = result.sent
         self.record.received = result.received
         self.note(result.reason)
-        self._finish()
-
-    def _expire(self) -> None:
-        if self._ended:
-            self.note("client closed during handshake")
-            self.transport.loseConnection()
-        else:
-            self.note("handshake took too long")
-            abort(self.transport)
-
-    def _refusedFor(self, error: SOCKSProxyError) -> None:
-        self.record.result = _resultOf(error)
-        self.note(str(error))
+        self.finish()
 
     def _endSession(self) -> None:
         logout, self._logout = self._logout, None
         if logout is not None:
             logout()
 
-    def _finish(self) -> None:
-        self._deadline.close()
-        linger, self._linger = self._linger, None
-        if linger is not None and linger.active():
-            linger.cancel()
+    def finish(self) -> None:
+        """
+        See L{InboundConnection.finish}.
+        """
         self._relay = None
         self._endSession()
-        if self._slot is not None:
-            self._slot.release()
-        self.record.client = shownAddress(self.transport.getPeer())
-        self.record.duration = self.inbound.clock.seconds() - self._accepted
-        self.record.emit()
-        self.inbound.ended(self)
-
-
-def _resultOf(error: SOCKSProxyError) -> str:
-    """
-    Name an outcome for the access line.
-    """
-    if isinstance(error, RequestFailed):
-        return error.summary
-    code = getattr(error, "replyCode", GeneralFailure.replyCode)
-    return "malformed" if code == GeneralFailure.replyCode else requestFailedFor(code).summary
+        super().finish()

@@ -9,8 +9,6 @@ that it knows, or else any client could choose its own address::
     factory = BalancedFactory(ProxyFactory(inbound), [ip_network("192.0.2.0/24")])
     serverFromString(reactor, "tcp:1080").listen(factory)
 
-where C{inbound} is L{balanced<socksproxy.inbound.Inbound>}.
-
 @see: U{https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt}
 """
 
@@ -33,6 +31,22 @@ from socksproxy.inbound.protocol import InboundFactory, InboundProtocol
 Header = _wireproxy1.Header | _wireproxy2.Header
 Network = IPv4Network | IPv6Network
 
+NEARBY: tuple[Network, ...] = (
+    IPv4Network("10.0.0.0/8"),
+    IPv4Network("100.64.0.0/10"),
+    IPv4Network("127.0.0.0/8"),
+    IPv4Network("169.254.0.0/16"),
+    IPv4Network("172.16.0.0/12"),
+    IPv4Network("192.168.0.0/16"),
+    IPv6Network("::1/128"),
+    IPv6Network("fc00::/7"),
+    IPv6Network("fe80::/10"),
+)
+"""
+This host and the networks that are not part of the Internet: where load
+balancers usually are.
+"""
+
 
 class BalancedFactory(InboundFactory):
     """
@@ -46,6 +60,7 @@ class BalancedFactory(InboundFactory):
             connect, but for those who can open the listener's UNIX socket.
         """
         super().__init__(factory.inbound)
+        self.inbound.balanced = True
         self._factory = factory
         self._balancers = tuple(balancers)
 
@@ -55,7 +70,9 @@ class BalancedFactory(InboundFactory):
         """
         return ProxyHeader(connection, self._factory.handshakeFor)
 
-    def buildProtocol(self, addr: IAddress | None) -> InboundProtocol | None:
+    def buildProtocol(  # type: ignore[override]
+        self, addr: IAddress | None
+    ) -> InboundProtocol | None:
         """
         See C{IProtocolFactory}.
 
@@ -100,19 +117,18 @@ class ProxyHeader(Handshake):
         """
         Take bytes from the load balancer.
         """
+        connection = self.connection
         # The decoders wait for no more than the longest header.
         self._received += data
         try:
             decoded = _decode(self._received)
         except RemoteProtocolError as e:
-            self._received = b""
-            self.connection.drop(e)
+            connection.drop(e)
             return
         if decoded is None:
             return
         header, length = decoded
         rest, self._received = self._received[length:], b""
-        connection = self.connection
         if not connection.cameFrom(_clientOf(header)):
             return
         handshake = self._handshakeFor(connection)

@@ -19,7 +19,7 @@ from socksproxy.policy.limits import ConnectionLimits
 from socksproxy.relay import RelayTimers
 
 if TYPE_CHECKING:
-    from socksproxy.inbound.protocol import InboundProtocol
+    from socksproxy.inbound.connection import InboundConnection
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,8 @@ class Inbound:
     @ivar local: Clients come from this very host, over loopback or a UNIX
         socket.
     @ivar balanced: Clients come through a load balancer which names them in
-        a header, so that their addresses are not known at accept.
+        a header, so that their addresses are not known at accept; set by
+        L{BalancedFactory<socksproxy.inbound.proxyheader.BalancedFactory>}.
     @ivar timers: Limits of time.
     @ivar limits: Limits of number.
     @ivar throttle: The delays of those who guess passwords.
@@ -64,14 +65,14 @@ class Inbound:
     clock: IReactorTime
     listener: str = "-"
     local: bool = False
-    balanced: bool = False
+    balanced: bool = field(default=False, init=False)
     timers: InboundTimers = field(default_factory=InboundTimers)
     limits: ConnectionLimits = field(default_factory=ConnectionLimits)
     throttle: FailureThrottle = field(default_factory=FailureThrottle)
     exposure: Exposure | None = None
     reassembling: bool = False
     inThread: Callable[[Callable[[], None]], Deferred[None]] = deferToThread
-    connections: set[InboundProtocol] = field(default_factory=set)
+    connections: set[InboundConnection] = field(default_factory=set)
     _waiting: list[Deferred[None]] = field(default_factory=list)
 
     def whenEmpty(self) -> Deferred[None]:
@@ -84,7 +85,7 @@ class Inbound:
         self._waiting.append(waiting)
         return waiting
 
-    def ended(self, connection: InboundProtocol) -> None:
+    def ended(self, connection: InboundConnection) -> None:
         """
         Forget a connection.
         """

@@ -40,6 +40,11 @@ MAX_MAPPINGS = 1024
 Destinations that are remembered; the one that was used longest ago goes first.
 """
 
+GRAIN = 1.0
+"""
+Seconds within which nobody cares which mapping was used first.
+"""
+
 NAME_LIFETIME = 60.0
 """
 Seconds for which the address of a name is used without asking again.
@@ -63,10 +68,12 @@ class _Mapping:
 
     @ivar sockaddr: Host and port as the socket takes them.
     @ivar used: When it was last written to, in seconds.
+    @ivar moved: When it was last put behind all others.
     """
 
     sockaddr: tuple[str, int]
     used: float
+    moved: float
 
 
 @dataclass(eq=False, slots=True)
@@ -155,8 +162,11 @@ class DirectConduit:
         mapping = self._mappings.get(destination)
         if mapping is None:
             return self._sendElsewhere(data, destination)
-        mapping.used = self._clock.seconds()
-        self._mappings.move_to_end(destination)
+        now = self._clock.seconds()
+        mapping.used = now
+        if now - mapping.moved >= GRAIN:
+            mapping.moved = now
+            self._mappings.move_to_end(destination)
         return sendDatagram(self._socket.transport, data, mapping.sockaddr)
 
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
@@ -276,7 +286,8 @@ class DirectConduit:
     def _remember(self, destination: Destination, sockaddr: tuple[str, int]) -> None:
         while len(self._mappings) >= MAX_MAPPINGS:
             self._forgetOldest()
-        self._mappings[destination] = _Mapping(sockaddr, self._clock.seconds())
+        now = self._clock.seconds()
+        self._mappings[destination] = _Mapping(sockaddr, now, now)
         self._hosts[sockaddr[0]] += 1
         if self._expiring is None:
             self._expiring = self._clock.callLater(self._idle, self._expire)

@@ -128,7 +128,7 @@ class Association(Handshake):
         @raise RequestFailed: No port is to be had.
         """
         inbound = self.connection.inbound
-        peer, _ = addressAndPort(self.connection.transport.getPeer())
+        peer, _ = addressAndPort(self.connection.peer)
         client = peer or _LOOPBACK
         unknown = not isinstance(source.host, str) and source.host.is_unspecified
         self._datagrams = ClientDatagrams(

@@ -92,8 +92,7 @@ class SOCKS4Handshake(Handshake):
         connection = self.connection
         if IUserID not in connection.inbound.portal.listCredentialsInterfaces():
             return AnonymousCredentials()
-        transport = connection.transport
-        return UserID(request.userID, transport.getPeer(), transport.getHost())
+        return UserID(request.userID, connection.peer, connection.transport.getHost())
 
     def _serve(self, request: RequestReceived) -> None:
         connection, machine, destination = self.connection, self._machine, request.destination

@@ -1,6 +1,6 @@
 """
-What socksproxy adds to Twisted: C{twistd socksproxy}, C{--auth passwords:}
-and C{--auth isolation:}.
+What socksproxy adds to Twisted: C{twistd socksproxy}, C{--auth passwords:},
+C{--auth gssapi:} and C{--auth isolation:}.
 
 This module is loaded by every program that looks for plugins, so it imports
 nothing of socksproxy before that is asked for.
@@ -11,7 +11,7 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IAnonymous, IUsernamePassword
 from twisted.cred.strcred import ICheckerFactory
 from twisted.plugin import IPlugin
-from zope.interface import implementer
+from zope.interface import Interface, implementer
 
 socksproxy = ServiceMaker(
     "socksproxy",
@@ -50,6 +50,55 @@ class PasswordsCheckerFactory:
 
 
 passwordsCheckerFactory = PasswordsCheckerFactory()
+
+
+@implementer(ICheckerFactory, IPlugin)
+class GSSAPICheckerFactory:
+    """
+    Makes C{--auth gssapi:realm=EXAMPLE.ORG} a checker of tickets of Kerberos.
+    """
+
+    authType = "gssapi"
+    authHelp = """
+    Tickets of Kerberos, for SOCKS5 only. Needs the gssapi package:
+
+        pip install twisted-socksproxy[gssapi]
+
+    realm=REALM        users of this realm get in; several with commas
+    service=NAME       our own name, such as rcmd@proxy.example.org; without
+                       it, whatever there is a key for
+    keytab=PATH        our keys; the system's without it
+    level=LEVEL        the least protection for what is carried: integrity
+                       (the default), confidentiality, or none
+    nec=yes            let NEC's clients name their level in the clear
+    """
+    argStringFormat = "key=value, with colons between them; realm is needed."
+
+    @property
+    def credentialInterfaces(self) -> tuple[type[Interface], ...]:
+        """
+        See C{ICheckerFactory}. Ours are imported when somebody asks.
+        """
+        from socksproxy.auth.principals import IPrincipal
+
+        return (IPrincipal,)
+
+    def generateChecker(self, argstring: str) -> ICredentialsChecker:
+        """
+        See C{ICheckerFactory}. A missing package, keytab or key is told now
+        and not when the first client comes.
+
+        @param argstring: The pairs.
+        """
+        from socksproxy.auth.principals import principalsFromString
+        from socksproxy.socks.gssapi import checkKeytab
+
+        checker = principalsFromString(argstring)
+        checkKeytab(checker.acceptor.service, checker.acceptor.keytab)
+        return checker
+
+
+gssapiCheckerFactory = GSSAPICheckerFactory()
 
 
 @implementer(ICheckerFactory, IPlugin)

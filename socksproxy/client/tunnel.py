@@ -1,0 +1,163 @@
+"""
+What an application's protocol has for a transport when a proxy stands between
+it and its peer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from twisted.internet.interfaces import (
+    IAddress,
+    IHalfCloseableProtocol,
+    IProducer,
+    IProtocol,
+    IPullProducer,
+    IPushProducer,
+)
+from twisted.python.failure import Failure
+from zope.interface import directlyProvides, providedBy
+
+from socksproxy.relay import Leg
+from socksproxy.relay.leg import StreamTransport
+
+
+class TunnelTransport:
+    """
+    The transport to the proxy, except that its peer is who was asked for.
+    Everything else that the transport below can do, this one can:
+    half-closing, C{startTLS}, producers, C{abortConnection}.
+
+    @ivar transport: The transport below.
+    """
+
+    def __init__(self, transport: StreamTransport, peer: IAddress) -> None:
+        """
+        @param transport: The transport to the proxy.
+        @param peer: The address of the target as it was asked for.
+        """
+        self.transport = transport
+        self.producer: IProducer | None = None
+        self._peer = peer
+        directlyProvides(self, providedBy(transport))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.transport, name)
+
+    def write(self, data: bytes) -> None:
+        """
+        See C{ITransport}.
+        """
+        self.transport.write(data)
+
+    def writeSequence(self, data: Iterable[bytes]) -> None:
+        """
+        See C{ITransport}.
+        """
+        self.transport.write(b"".join(data))
+
+    def loseConnection(self) -> None:
+        """
+        See C{ITransport}.
+        """
+        self.transport.loseConnection()
+
+    def getHost(self) -> IAddress:
+        """
+        See C{ITransport}. The address is our own on the way to the proxy.
+        """
+        return self.transport.getHost()
+
+    def getPeer(self) -> IAddress:
+        """
+        See C{ITransport}.
+
+        @return: The target, a name if it was asked for by name.
+        """
+        return self._peer
+
+    def pauseProducing(self) -> None:
+        """
+        See C{IPushProducer}.
+        """
+        self.transport.pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """
+        See C{IPushProducer}.
+        """
+        self.transport.resumeProducing()
+
+    def registerProducer(self, producer: IPushProducer | IPullProducer, streaming: bool) -> None:
+        """
+        See C{IConsumer}.
+        """
+        self.transport.registerProducer(producer, streaming)  # type: ignore[arg-type]
+        self.producer = producer
+
+    def unregisterProducer(self) -> None:
+        """
+        See C{IConsumer}.
+        """
+        self.producer = None
+        self.transport.unregisterProducer()
+
+
+class Application:
+    """
+    Holds the leg to the proxy on behalf of an application's protocol.
+    """
+
+    def __init__(self, leg: Leg, protocol: IProtocol, peer: IAddress) -> None:
+        """
+        @param leg: The connection, with the proxy's answer read.
+        @param protocol: The application's.
+        @param peer: The address of the target.
+        """
+        self._leg = leg
+        self._protocol = protocol
+        self._tunnel = TunnelTransport(leg.transport, peer)
+
+    def connect(self) -> None:
+        """
+        Tell the protocol that it is connected. It may do whatever a protocol
+        may do then, but is given no bytes yet.
+        """
+        self._protocol.makeConnection(self._tunnel)  # type: ignore[arg-type]
+
+    def begin(self, earlyData: bytes) -> None:
+        """
+        Give the protocol what has come for it, and what comes from now on.
+
+        @param earlyData: What came together with the proxy's answer.
+        """
+        if earlyData:
+            self._protocol.dataReceived(earlyData)
+        self._leg.hold(self)
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Pass on what came.
+        """
+        self._protocol.dataReceived(data)
+
+    def readConnectionLost(self) -> None:
+        """
+        Pass on that the target sends no more; to a protocol that does not
+        know half-closed connections, that is the end.
+        """
+        if IHalfCloseableProtocol.providedBy(self._protocol):
+            self._protocol.readConnectionLost()
+            return
+        producer = self._tunnel.producer
+        if producer is not None:
+            self._tunnel.unregisterProducer()
+            producer.stopProducing()
+        self._leg.transport.loseConnection()
+
+    def connectionLost(self, reason: Failure) -> None:
+        """
+        Pass on that the connection is gone.
+        """
+        self._protocol.connectionLost(reason)

@@ -1,0 +1,245 @@
+"""
+A client's connection as such: it is counted and timed, can be answered and
+closed without losing the answer, and leaves a line in the log.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import IAddress, IDelayedCall
+from twisted.python.failure import Failure
+
+from socksproxy.errors import (
+    GeneralFailure,
+    RequestFailed,
+    SOCKSProxyError,
+    TooManyConnections,
+    requestFailedFor,
+)
+from socksproxy.events import AccessRecord
+from socksproxy.inbound.address import shownAddress, sourceOf
+from socksproxy.inbound.deadline import Deadline
+from socksproxy.inbound.handshake import Lingering
+from socksproxy.inbound.shared import Inbound
+from socksproxy.policy.limits import Slot
+from socksproxy.relay import Leg
+from socksproxy.relay.leg import abort, endStream, tuneSocket, writeThrough
+
+PAUSE_AT = 65536
+"""
+Octets of early data after which the client is not read until the dial is over.
+"""
+
+
+class InboundConnection(Leg):
+    """
+    A client's connection.
+
+    @ivar inbound: What the listener's connections share.
+    @ivar record: The access line in the making.
+    @ivar peer: The client's address, which a load balancer may tell better
+        than the transport.
+    @ivar gone: The client is not there any more.
+    """
+
+    peer: IAddress
+
+    def __init__(self, inbound: Inbound) -> None:
+        super().__init__()
+        self.inbound = inbound
+        self.record = AccessRecord(listener=inbound.listener)
+        self.gone = False
+        self._accepted = 0.0
+        self._deadline = Deadline(inbound.clock, inbound.timers.handshake, self._expire)
+        self._linger: IDelayedCall | None = None
+        self._slot: Slot | None = None
+        self._answered = False
+        self._closing = False
+        self._paused = False
+        self._ended = False
+
+    def connectionMade(self) -> None:
+        """
+        Start the clock.
+        """
+        self.peer = self.transport.getPeer()
+        self._accepted = self.inbound.clock.seconds()
+        self.inbound.connections.add(self)
+        try:
+            self._slot = self.inbound.limits.admit()
+            if not self.inbound.balanced:
+                self._attribute()
+        except TooManyConnections as e:
+            self._refusedFor(e)
+            abort(self.transport)
+            return
+        tuneSocket(self.transport)
+        self._deadline.start()
+
+    def cameFrom(self, peer: IAddress | None) -> bool:
+        """
+        Take a load balancer's word for whose connection this is.
+
+        @param peer: The client's address, or L{None} if it is the
+            transport's.
+        @return: Whether the client is let in; the connection is closed if not.
+        """
+        if peer is not None:
+            self.peer = peer
+        try:
+            self._attribute()
+        except TooManyConnections as e:
+            self._refusedFor(e)
+            abort(self.transport)
+            return False
+        return True
+
+    def answer(self, message: bytes) -> None:
+        """
+        Send a message of the handshake.
+        """
+        if self.gone:
+            return
+        self._answered = True
+        writeThrough(self.transport, message)
+
+    def refuse(self, message: bytes, error: SOCKSProxyError) -> None:
+        """
+        Answer the client and close, without losing the answer.
+
+        @param message: The answer, or nothing if it has been written.
+        @param error: Why.
+        """
+        if self.gone:
+            return
+        self._refusedFor(error)
+        self._close(message)
+
+    def drop(self, error: SOCKSProxyError) -> None:
+        """
+        Close without an answer.
+
+        @param error: Why.
+        """
+        self._deadline.stop()
+        self._refusedFor(error)
+        # TLS delivers what comes until the other side has closed, too.
+        self.hold(Lingering(self))
+        self.transport.loseConnection()
+
+    def keepEarlyData(self, pending: int) -> None:
+        """
+        Read no more of a client that has sent enough for now.
+
+        @param pending: Octets that wait for the dial to succeed.
+        """
+        if pending >= PAUSE_AT and not self._closing:
+            self._paused = True
+            self.transport.pauseProducing()
+
+    def note(self, reason: str) -> None:
+        """
+        Remember why this connection ended; the first cause counts.
+        """
+        if self.record.reason == "-":
+            self.record.reason = reason
+
+    def conclude(self, message: bytes) -> None:
+        """
+        Answer the client and close: there is nothing more to do for it.
+
+        @param message: The answer.
+        """
+        self.record.result = "succeeded"
+        self.note("answered")
+        self._close(message)
+
+    def readOn(self) -> None:
+        """
+        Read again what L{keepEarlyData} has stopped.
+        """
+        if self._paused:
+            self._paused = False
+            self.transport.resumeProducing()
+
+    def clientLost(self, reason: Failure) -> None:
+        """
+        The client is gone before there was a relay.
+        """
+        self.gone = True
+        self.note("client gone before the answer")
+        self.finish()
+
+    def shutDown(self) -> bool:
+        """
+        End this connection unless it is relaying.
+
+        @return: Whether it goes on.
+        """
+        self.abort("shut down")
+        return False
+
+    def abort(self, reason: str) -> None:
+        """
+        End this connection now.
+        """
+        self.note(reason)
+        abort(self.transport)
+
+    def finish(self) -> None:
+        """
+        The connection is over: say so, and keep nothing.
+        """
+        self._deadline.close()
+        linger, self._linger = self._linger, None
+        if linger is not None and linger.active():
+            linger.cancel()
+        if self._slot is not None:
+            self._slot.release()
+        self.record.client = shownAddress(self.peer)
+        self.record.duration = self.inbound.clock.seconds() - self._accepted
+        self.record.emit()
+        self.inbound.ended(self)
+
+    def _attribute(self) -> None:
+        if self._slot is not None and not self.inbound.local:
+            self._slot.attribute(sourceOf(self.peer))
+
+    def _close(self, message: bytes) -> None:
+        """
+        Send a last message and close, without losing it.
+        """
+        self._closing = True
+        self._deadline.stop()
+        if message:
+            writeThrough(self.transport, message)
+        if self._ended:
+            self.transport.loseConnection()
+            return
+        self.hold(Lingering(self))
+        endStream(self.transport)
+        self.transport.resumeProducing()
+        self._linger = self.inbound.clock.callLater(
+            self.inbound.timers.linger, self.transport.loseConnection
+        )
+
+    def _expire(self) -> None:
+        if self._ended:
+            self.note("client closed during handshake")
+            self.transport.loseConnection()
+        else:
+            self.note("handshake took too long")
+            abort(self.transport)
+
+    def _refusedFor(self, error: SOCKSProxyError) -> None:
+        self.record.result = _resultOf(error)
+        self.note(str(error))
+
+
+def _resultOf(error: SOCKSProxyError) -> str:
+    """
+    Name an outcome for the access line.
+    """
+    if isinstance(error, RequestFailed):
+        return error.summary
+    code = getattr(error, "replyCode", GeneralFailure.replyCode)
+    return "malformed" if code == GeneralFailure.replyCode else requestFailedFor(code).summary
