@@ -15,6 +15,7 @@ from socksproxy.exposure import PortRange, PublicAddresses
 from socksproxy.inbound import InboundTimers
 from socksproxy.inbound.proxyheader import NEARBY
 from socksproxy.outbound.direct import DirectSettings
+from socksproxy.outbound.proxyurl import ProxyURL
 from socksproxy.policy.limits import ConnectionLimits
 from socksproxy.policy.services import Services
 
@@ -36,6 +37,8 @@ class Configuration:
     @ivar balancers: Networks of the load balancers of C{haproxy:} listeners;
         nobody else can connect to those.
     @ivar services: What clients may ask for beside CONNECT.
+    @ivar via: The alternatives of each proxy to go through, the nearest
+        proxy first; none to go straight.
     @ivar direct: How connections and datagrams leave this host.
     @ivar ports: From which ports those are chosen that BIND and UDP ASSOCIATE
         open; by default the kernel chooses.
@@ -55,6 +58,7 @@ class Configuration:
     allowPrivate: bool = False
     balancers: Collection[IPv4Network | IPv6Network] = NEARBY
     services: Services = field(default_factory=Services)
+    via: Sequence[Sequence[ProxyURL]] = ()
     direct: DirectSettings = field(default_factory=DirectSettings)
     ports: PortRange | None = None
     public: PublicAddresses = field(default_factory=dict)

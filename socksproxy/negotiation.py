@@ -129,15 +129,10 @@ class Failed:
     error: SOCKSProxyError
 
 
-ClientEvent = Send | Blocking | ProtectionEstablished | ReplyReceived | Failed
-"""
-What a client's machine tells.
-"""
-
-
 class ClientMachine(Protocol):
     """
-    The client's half of a negotiation with a proxy.
+    The client's half of a negotiation with a proxy. Its events are those of
+    this module.
     """
 
     def start(self) -> bytes:
@@ -145,19 +140,19 @@ class ClientMachine(Protocol):
         Give the first message, to be sent at once.
         """
 
-    def receive(self, data: bytes) -> Sequence[ClientEvent]:
+    def receive(self, data: bytes) -> Sequence[object]:
         """
         Take bytes from the proxy.
 
         @return: What there is to do. After L{Failed}, nothing ever again.
         """
 
-    def resume(self) -> Sequence[ClientEvent]:
+    def resume(self) -> Sequence[object]:
         """
         Go on after L{Blocking}, once its call has returned.
         """
 
-    def endOfStream(self) -> Sequence[ClientEvent]:
+    def endOfStream(self) -> Sequence[object]:
         """
         Learn that the proxy will send nothing more.
         """

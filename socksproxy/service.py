@@ -33,7 +33,9 @@ from socksproxy.inbound import Inbound, InboundFactory
 from socksproxy.inbound.proxyheader import BalancedFactory
 from socksproxy.interfaces import ClientOrigin, IAddressPolicy, IOutbound
 from socksproxy.listener import ProxyFactory
+from socksproxy.outbound.chain import ChainOutbound
 from socksproxy.outbound.direct import DirectOutbound
+from socksproxy.outbound.hops import Chain
 from socksproxy.policy.rules import AnyAddress, PublicAddresses
 from socksproxy.ports import ProxyPort, reasonOf
 
@@ -68,6 +70,9 @@ class ProxyService(Service):
         self._anyAddress: IAddressPolicy = AnyAddress()
         self._publicAddresses: IAddressPolicy = PublicAddresses()
         self._exposure = Exposure(reactor, configuration.ports, configuration.public)
+        self._chain = (
+            Chain(reactor, configuration.via, self._resolver) if configuration.via else None
+        )
         self._portal = portal or Portal(
             ProxyRealm(self._outboundFor, configuration.services),
             [*(configuration.checkers or (AllowAnonymousAccess(),)), *self._userIDCheckers()],
@@ -159,6 +164,8 @@ class ProxyService(Service):
     def _outboundFor(self, origin: ClientOrigin) -> IOutbound:
         free = origin.local or self._configuration.allowPrivate
         policy = self._anyAddress if free else self._publicAddresses
+        if self._chain is not None:
+            return ChainOutbound(self._chain, policy)
         # All clients of this host have one address.
         client = None if origin.local else origin.source
         return DirectOutbound(
@@ -224,6 +231,8 @@ class ProxyService(Service):
         Say what listens where, for whom, and how to try it.
         """
         anybody = self._admitsAnybody
+        if self._chain is not None:
+            log.info("Connections leave through {via}", via=str(self._chain))
         for listener in self._listeners:
             log.info(
                 "{description} is open for {protocols}, authentication {auth}{where}",

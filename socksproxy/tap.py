@@ -25,12 +25,14 @@ from twisted.cred.strcred import (
 from twisted.logger import ILogObserver
 from twisted.python import usage
 
+from socksproxy.auth.principals import IPrincipal
 from socksproxy.config import DEFAULT_LISTENER, Configuration
 from socksproxy.errors import ConfigurationError
 from socksproxy.exposure import LOWEST_PORT, PortRange
 from socksproxy.inbound.proxyheader import NEARBY
 from socksproxy.log import DEFAULT_COUNT, DEFAULT_SIZE, observerFor, standardOutput
 from socksproxy.outbound.direct import DirectSettings
+from socksproxy.outbound.proxyurl import chainFromURLs
 from socksproxy.policy.limits import ConnectionLimits
 from socksproxy.policy.services import Services
 from socksproxy.process import takeProcess
@@ -93,7 +95,7 @@ class Options(usage.Options, AuthOptionMixin):
         "A SOCKS4, SOCKS4a and SOCKS5 proxy. Without options it listens on"
         f" {DEFAULT_LISTENER} and lets everybody on this host use it."
     )
-    supportedInterfaces = (IUsernamePassword, IAnonymous)
+    supportedInterfaces = (IUsernamePassword, IAnonymous, IPrincipal)
 
     optFlags = [
         ["open-relay", None, "Listen on non-loopback addresses without authentication."],
@@ -140,6 +142,7 @@ class Options(usage.Options, AuthOptionMixin):
     def __init__(self) -> None:
         super().__init__()
         self["listen"] = []
+        self["via"] = []
         self["public-address"] = {}
         self["ident"] = []
         self["balancer"] = []
@@ -175,6 +178,18 @@ class Options(usage.Options, AuthOptionMixin):
             raise usage.UsageError(f"--auth: {kind} is not known; see --help-auth") from e
         except (ConfigurationError, StrcredException, ValueError) as e:
             raise usage.UsageError(f"--auth: {e}") from e
+
+    def opt_via(self, urls: str) -> None:
+        """
+        Leave through this proxy, such as socks5h://user:password@host:1080;
+        several in a row are joined with commas, alternatives with |.
+        """
+        if self["via"]:
+            raise usage.UsageError("--via is given once, with commas between proxies")
+        try:
+            self["via"] = chainFromURLs(urls)
+        except ConfigurationError as e:
+            raise usage.UsageError(f"--via: {e}") from None
 
     def opt_public_address(self, text: str) -> None:
         """
@@ -265,6 +280,7 @@ class Options(usage.Options, AuthOptionMixin):
             direct=DirectSettings(
                 anyPeer=bool(self["bind-any-peer"]), fullCone=bool(self["full-cone"])
             ),
+            via=self["via"],
             ports=self["port-range"],
             public=self["public-address"],
             reassembling=bool(self["udp-fragments"]),

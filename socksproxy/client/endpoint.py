@@ -4,10 +4,10 @@ Connecting through a proxy: what the endpoints of all its protocols share.
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, cast
+from typing import Any, Literal, NoReturn, cast
 
 from twisted.internet.address import HostnameAddress, IPv4Address, IPv6Address
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import (
     IAddress,
@@ -21,15 +21,16 @@ from twisted.internet.threads import deferToThread
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from socksproxy.address import Destination
+from socksproxy.address import Destination, Host, IPAddress, hostFromName, normalized
 from socksproxy.client.errors import (
-    ProxiedConnectError,
+    ProxyFault,
     ProxyTimedOut,
     ProxyUnreachable,
+    connectErrorFrom,
 )
 from socksproxy.client.negotiation import InThread, Negotiation
 from socksproxy.client.tunnel import Application
-from socksproxy.errors import GeneralFailure
+from socksproxy.errors import BadName, GeneralFailure, LocalProtocolError, RequestFailed
 from socksproxy.events import log
 from socksproxy.negotiation import ClientMachine
 from socksproxy.relay import Leg
@@ -43,15 +44,41 @@ legs = Factory.forProtocol(Leg)
 legs.noisy = False
 
 
-def addressOf(destination: Destination) -> IAddress:
+def destinationFor(host: str | bytes | IPAddress, port: int, needsPort: bool = True) -> Destination:
+    """
+    Check a target.
+
+    @param host: A name, which may be international, or an address.
+    @param needsPort: 0 is no port.
+    @raise LocalProtocolError: It is none.
+    """
+    if not int(needsPort) <= port <= 65535:
+        raise LocalProtocolError(f"{port} is no port")
+    try:
+        checked: Host = hostFromName(octetsOf(host)) if isinstance(host, str | bytes) else host
+    except BadName as e:
+        raise LocalProtocolError(f"{host!r} is no host: {e}") from e
+    return Destination(checked if isinstance(checked, str) else normalized(checked), port)
+
+
+def octetsOf(text: str | bytes) -> bytes:
+    """
+    Give what is sent for a text.
+    """
+    return text.encode() if isinstance(text, str) else text
+
+
+def addressOf(destination: Destination, kind: Literal["TCP", "UDP"] = "TCP") -> IAddress:
     """
     Give the address of a target as Twisted's endpoints would.
+
+    @param kind: What an IP address is for.
     """
     host = destination.host
     if isinstance(host, str):
         return HostnameAddress(host.encode("ascii"), destination.port)
-    kind = IPv4Address if host.version == 4 else IPv6Address
-    return kind("TCP", str(host), destination.port)
+    address = IPv4Address if host.version == 4 else IPv6Address
+    return address(kind, str(host), destination.port)
 
 
 class ProxiedRequest:
@@ -125,7 +152,7 @@ class ProxiedClientEndpoint:
         """
         Make the machine for one connection.
 
-        @raise SOCKSProxyError: The target cannot be asked for.
+        @raise RequestFailed: The proxy's protocol has no word for the target.
         """
         raise NotImplementedError
 
@@ -148,11 +175,9 @@ class ProxiedClientEndpoint:
 
         try:
             machine = self.machine()
-        except Exception:
-            asking: Deferred[Any] = Deferred()
-            asking.errback(Failure())
-        else:
-            asking = ProxiedRequest(self._reactor, self._proxy, machine, self._timeout).start()
+        except RequestFailed as e:
+            return fail(connectErrorFrom(e))
+        asking = ProxiedRequest(self._reactor, self._proxy, machine, self._timeout).start()
         asking.addCallback(granted).addErrback(failed)
         return result
 
@@ -192,11 +217,11 @@ def handOver(
 
 def _notConnected(failure: Failure) -> NoReturn:
     """
-    Say whose connection failed.
+    Say whose connection failed. What is a target for the proxy before this
+    one is a proxy for us.
     """
     error = failure.value
-    if isinstance(error, ProxiedConnectError | CancelledError):
-        # One before this proxy has failed, or nobody waits any more.
+    if isinstance(error, ProxyFault | CancelledError):
         failure.raiseException()
     if not isinstance(error, ConnectError):
         log.failure("The way to a proxy failed in an unforeseen way", failure)

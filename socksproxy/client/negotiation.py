@@ -14,8 +14,8 @@ from socksproxy.client.errors import ProxiedConnectError, ProxyProtocolError, co
 from socksproxy.errors import SOCKSProxyError
 from socksproxy.negotiation import (
     Blocking,
-    ClientEvent,
     ClientMachine,
+    Failed,
     Protection,
     ProtectionEstablished,
     ReplyReceived,
@@ -115,7 +115,7 @@ class Negotiation:
         """
         self._fail(ProxyProtocolError("the connection to the proxy was lost"))
 
-    def _actOn(self, events: Sequence[ClientEvent]) -> None:
+    def _actOn(self, events: Sequence[object]) -> None:
         for event in events:
             if self._over:
                 return
@@ -128,7 +128,7 @@ class Negotiation:
                 self.leg.protect(event.protection)
             elif isinstance(event, ReplyReceived):
                 self._replied(event.bound)
-            else:
+            elif isinstance(event, Failed):
                 self._fail(event.error)
 
     def _resume(self, _: object) -> None:

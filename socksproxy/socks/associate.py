@@ -18,7 +18,7 @@ from twisted.internet.interfaces import IDelayedCall, IListeningPort
 from twisted.python.failure import Failure
 
 from socksproxy.address import Destination, IPAddress, hostFromText
-from socksproxy.errors import RequestFailed
+from socksproxy.errors import CommandNotSupported, RequestFailed
 from socksproxy.exposure import Exposure
 from socksproxy.inbound import Handshake, InboundProtocol
 from socksproxy.inbound.handshake import Answers
@@ -108,6 +108,8 @@ class Association(Handshake):
             self._close()
             return
         try:
+            if self._protection is not None and not self._protection.carriesDatagrams:
+                raise CommandNotSupported("this protection is not for datagrams")
             self.connection.serve(self)
             bound = self._listen(conduit, source)
         except RequestFailed as e:

@@ -199,6 +199,9 @@ class _Context:
         try:
             if self._context is None:
                 self._context = self._make()
+                # Else it would give a token that tells the peer of an error,
+                # which the method has no place for, and hide the error.
+                self._context.__DEFER_STEP_ERRORS__ = False
             return self._context.step(token or None) or b""
         except self._library.exceptions.GSSError as e:
             raise AuthenticationFailed(f"GSSAPI: {_reasonOf(e)}") from e

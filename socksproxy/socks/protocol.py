@@ -27,6 +27,7 @@ from twisted.python.failure import Failure
 from socksproxy.address import Destination
 from socksproxy.auth.credentials import OctetPassword
 from socksproxy.auth.ident import IUserID, UserID
+from socksproxy.auth.principals import IPrincipal, PrincipalChecker, TicketedPrincipal
 from socksproxy.errors import GeneralFailure, RequestFailed
 from socksproxy.events import printable
 from socksproxy.inbound import Handshake, Inbound, InboundFactory, InboundProtocol
@@ -46,7 +47,15 @@ from socksproxy.socks._wire4 import Command as Command4
 from socksproxy.socks._wire5 import Command as Command5
 from socksproxy.socks.associate import Association
 from socksproxy.socks.bind import Bind
-from socksproxy.socks.methods import Anonymous, Method, NoAuthentication, Password, UsernamePassword
+from socksproxy.socks.gssapi import GSSAPI
+from socksproxy.socks.methods import (
+    Anonymous,
+    Method,
+    NoAuthentication,
+    Password,
+    Principal,
+    UsernamePassword,
+)
 from socksproxy.socks.resolve import resolve, reverse
 
 SERVED4 = tuple(Command4)
@@ -213,11 +222,22 @@ class SOCKS5Factory(InboundFactory):
 
 def methodsFor(portal: Portal) -> list[Method]:
     """
-    Give the SOCKS5 methods that a Portal's checkers can check: with a
-    password first, so that a client that can say who it is does.
+    Give the SOCKS5 methods that a Portal's checkers can check: tickets first,
+    then passwords, so that a client that can say who it is does.
     """
     interfaces = portal.listCredentialsInterfaces()
     methods: list[Method] = []
+    tickets = portal.checkers.get(IPrincipal)
+    if isinstance(tickets, PrincipalChecker):
+        acceptor = tickets.acceptor
+        methods.append(
+            GSSAPI(
+                service=acceptor.service,
+                keytab=acceptor.keytab,
+                minimum=acceptor.minimum,
+                nec=acceptor.nec,
+            )
+        )
     if IUsernamePassword in interfaces:
         methods.append(UsernamePassword())
     if IAnonymous in interfaces:
@@ -232,6 +252,8 @@ def credentialsFor(credentials: object) -> ICredentials:
     """
     if isinstance(credentials, Password):
         return OctetPassword(credentials.username, credentials.password)
+    if isinstance(credentials, Principal):
+        return TicketedPrincipal(credentials.name)
     if isinstance(credentials, Anonymous):
         return AnonymousCredentials()
     return cast(ICredentials, credentials)

@@ -54,17 +54,10 @@ class Responder:
             readable, _, _ = select.select([self._socket, self._end], [], [])
             if self._end in readable:
                 return
-            try:
-                self._respond()
-            except ConnectionRefusedError:
-                # Whoever asked has gone.
-                pass
-
-    def _respond(self) -> None:
-        datagram, sender = self._socket.recvfrom(65535)
-        self.received.put(datagram)
-        for answer in self._answers(datagram):
-            self._socket.sendto(answer, sender)
+            datagram, sender = self._socket.recvfrom(65535)
+            self.received.put(datagram)
+            for answer in self._answers(datagram):
+                self._socket.sendto(answer, sender)
 
 
 def echoed(datagram: bytes) -> list[bytes]:

@@ -20,6 +20,7 @@ from tests.interop.associations import (
     MAX_UDP,
     Association,
     Endpoint,
+    command,
     datagramPorts,
     datagramSocket,
     endpointOf,
@@ -36,13 +37,14 @@ from tests.interop.hostile import (
     UNDIALLED_ADDRESSES,
     packedPort,
 )
-from tests.interop.namespaces import Namespace
-from tests.interop.networked import NetworkTestCase
+from tests.interop.namespaces import PROXY_ADDRESS, Namespace, NamespaceDaemon
+from tests.interop.networked import SONG, NetworkTestCase
 from tests.interop.peers import requireIPv6
 from tests.interop.processes import descriptors, residentKiB, restingDescriptors, until
 from tests.interop.proxied import PASSWORD, USER, passwordOptions
 
 SUFFICIENT = 65535
+NOT_SUPPORTED = 7
 GONE_WITHIN = 1.0
 
 
@@ -136,10 +138,13 @@ class TestRelaying:
         to.
         """
         requireIPv6()
-        with Daemon(listen=r"tcp:0:interface=\:\:1") as daemon, datagramSocket() as target:
-            with Association(daemon.port, "::1") as association:
-                assert association.relay[0] == "::1"
-                assertAnswers(association, target)
+        with (
+            Daemon(listen=r"tcp:0:interface=\:\:1") as daemon,
+            datagramSocket() as target,
+            Association(daemon.port, "::1") as association,
+        ):
+            assert association.relay[0] == "::1"
+            assertAnswers(association, target)
 
     def test_keepsBoundaries(self, association: Association, target: socket.socket) -> None:
         """
@@ -580,3 +585,32 @@ class AllowPrivateTests(_NetworkMixin):
                     self.send(host, canary)
                     expected = host if isinstance(host, bytes) else host.encode()
                     self.assertEqual(canary.recvfrom(SUFFICIENT)[0], expected)
+
+
+class OpenRelayTests(NetworkTestCase):
+    """
+    A proxy for everybody, by C{--open-relay}.
+    """
+
+    def test_notForEverybody(self) -> None:
+        """
+        Somebody from elsewhere who has not logged in gets REP 7, unless
+        C{--udp on} is there, too; CONNECT is for everybody.
+        """
+        self.assertEqual(self.ask(command(3, "0.0.0.0", 0)), (NOT_SUPPORTED, b""))
+        connect = client.request(PUBLIC[0], self.beyond.port)
+        self.assertEqual(self.ask(connect), (client.SUCCEEDED, SONG))
+
+    def test_forEverybodyOnRequest(self) -> None:
+        """
+        With C{--udp on} it is for everybody.
+        """
+        listen = f"tcp:0:interface={PROXY_ADDRESS}"
+        options = ("--open-relay", "--udp", "on")
+        world = self.network.world
+        with (
+            NamespaceDaemon(self.network.host, listen, *options) as daemon,
+            world.call(Association, daemon.port, PROXY_ADDRESS) as association,
+            world.call(datagramSocket, PUBLIC[0]) as target,
+        ):
+            assertAnswers(association, target)

@@ -138,10 +138,10 @@ class PySocksTests(_PySocksMixin):
             self.assertEqual(raised.exception.strerror, "Packet filtered")
             self.assertEqual(client.recv(65535), b"genuine")
 
-    def test_asksAnother(self) -> None:
+    def test_twoAtATime(self) -> None:
         """
-        Each socket has an association of its own: both have the same target,
-        and each gets its own answers.
+        Each socket has an association of its own: where two write to the same
+        target each gets its own answers.
         """
         target = self.responder()
         with self.datagrams() as one, self.datagrams() as other:

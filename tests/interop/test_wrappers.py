@@ -2,7 +2,9 @@
 Programs that know nothing of proxies, wrapped by one that does.
 """
 
+import re
 import subprocess
+import sys
 import tempfile
 import unittest
 from collections.abc import Sequence
@@ -221,13 +223,22 @@ class TorsocksTests(unittest.TestCase):
         @param host: Where to get the page from.
         @param settings: Further lines of torsocks' configuration.
         """
+        url = f"http://{host}:{self.target.port}/"
+        return self.underTorsocks(daemon, self.curl, "-qsS", url, settings=settings)
+
+    def underTorsocks(
+        self, daemon: Daemon, *command: str, settings: Sequence[str] = ()
+    ) -> subprocess.CompletedProcess[bytes]:
+        """
+        Run a program under torsocks.
+
+        @param settings: Further lines of torsocks' configuration.
+        """
         path = self.folder / "torsocks.conf"
         lines = ("TorAddress 127.0.0.1", f"TorPort {daemon.port}", *settings)
         path.write_text("".join(f"{line}\n" for line in lines))
-        url = f"http://{host}:{self.target.port}/"
-        command = (self.torsocksPath, self.curl, "-qsS", url)
         return runPeer(
-            *self.network.host.command(*command),
+            *self.network.host.command(self.torsocksPath, *command),
             environment=peerEnvironment(TORSOCKS_CONF_FILE=str(path)),
         )
 
@@ -262,3 +273,34 @@ class TorsocksTests(unittest.TestCase):
         self.assertEqual((ended.returncode, ended.stdout), (6, b""), ended)
         self.assertIn(b"Status reply: 7", ended.stderr)
         self.assertEqual(self.target.accepted, [])
+
+    def test_resolves(self) -> None:
+        """
+        Under C{--resolve} it gets the address, and connects to that.
+        """
+        daemon = self.daemon("--resolve")
+        ended = self.torsocks(daemon, "target.example")
+        self.assertEqual((ended.returncode, ended.stdout), (0, PAGE), ended)
+        daemon.waitFor(r"SOCKS5 \S+ - RESOLVE target\.example:\d+ \[.*\]: succeeded; ")
+        daemon.waitFor(rf"SOCKS5 \S+ - CONNECT {self.PUBLIC}:{self.target.port} .*: succeeded")
+
+    def test_resolvesNoUnknownName(self) -> None:
+        """
+        For a name that has no address it gets REP 4.
+        """
+        ended = self.torsocks(self.daemon("--resolve"), "nowhere.example")
+        self.assertEqual((ended.returncode, ended.stdout), (6, b""), ended)
+        self.assertIn(b"Status reply: 4", ended.stderr)
+
+    def test_resolvesBackwards(self) -> None:
+        """
+        Under C{--resolve} a program gets the name of an address, without it
+        none.
+        """
+        program = f"import socket; print(socket.gethostbyaddr('{self.PUBLIC}')[0])"
+        for options, shown in ((("--resolve",), b"target.example\n"), ((), b"")):
+            with self.subTest(options):
+                daemon = self.daemon(*options)
+                ended = self.underTorsocks(daemon, sys.executable, "-c", program)
+                self.assertEqual(ended.stdout, shown, ended)
+                daemon.waitFor(rf"SOCKS5 \S+ - RESOLVE_PTR {re.escape(self.PUBLIC)}:\d+ ")

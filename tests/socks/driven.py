@@ -155,6 +155,14 @@ class DrivenClient(Driven):
         super().__init__(machine)
         self.replies: list[ReplyReceived] = []
 
+    def ended(self) -> bytes:
+        """
+        Learn that the server has ended its stream.
+
+        @return: What to write.
+        """
+        return self.act(self.machine.endOfStream())
+
     def happened(self, event: Event) -> bytes:
         """
         Keep a reply.

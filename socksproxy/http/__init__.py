@@ -1,0 +1,7 @@
+"""
+HTTP CONNECT.
+"""
+
+from socksproxy.http.endpoints import HTTPConnectClientEndpoint
+
+__all__ = ["HTTPConnectClientEndpoint"]

@@ -1,0 +1,217 @@
+"""
+Out of this host through other proxies.
+
+Names go to the last proxy unresolved, so that nothing here learns of them;
+addresses are put before the policy as they are for connections of our own.
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address
+
+from twisted.internet.defer import Deferred, fail
+from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.protocol import DatagramProtocol
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from socksproxy.address import Destination, Host, IPAddress, hostFromText
+from socksproxy.client.endpoint import legs
+from socksproxy.client.errors import ProxyFault
+from socksproxy.errors import CommandNotSupported, GeneralFailure, NotAllowed
+from socksproxy.interfaces import (
+    IAddressPolicy,
+    IBoundPort,
+    IDatagramConduit,
+    IOutbound,
+    Received,
+)
+from socksproxy.outbound.hops import Chain
+from socksproxy.outbound.proxyurl import ProxyURL
+from socksproxy.relay import Leg
+from socksproxy.relay.leg import addressAndPort
+from socksproxy.socks.client import Binding, SOCKS5Client
+from socksproxy.socks.relayed import RelayedDatagrams
+
+
+@implementer(IOutbound)
+class ChainOutbound:
+    """
+    The way through a chain, for one client.
+    """
+
+    def __init__(self, chain: Chain, policy: IAddressPolicy) -> None:
+        """
+        @param chain: The proxies.
+        @param policy: Which addresses may be asked for.
+        """
+        self._chain = chain
+        self._policy = policy
+
+    def endpointFor(self, destination: Destination) -> IStreamClientEndpoint:
+        """
+        See L{IOutbound}.
+        """
+        return _Vetted(self._policy, destination, self._chain.endpointTo(destination))
+
+    def listen(self, expected: Destination) -> Deferred[IBoundPort]:
+        """
+        See L{IOutbound}. Only SOCKS5 is asked.
+        """
+        try:
+            checkHost(self._policy, expected.host)
+            client = self._client("BIND")
+        except (NotAllowed, CommandNotSupported):
+            return fail()
+        return client.bind(expected.host, expected.port).addCallback(_RemotePort)
+
+    def conduit(self, received: Received) -> Deferred[IDatagramConduit]:
+        """
+        See L{IOutbound}. Datagrams go through one proxy of SOCKS5, and no
+        longer chain: the next proxy would be reached by them in the clear.
+        """
+        try:
+            if len(self._chain.hops) > 1:
+                raise CommandNotSupported("datagrams go through a single proxy only")
+            client = self._client("UDP ASSOCIATE")
+        except CommandNotSupported:
+            return fail()
+        protocol = _Receiving(received)
+        return client.associate(protocol).addCallback(
+            lambda association: _RemoteConduit(association, self._policy)
+        )
+
+    def resolve(self, host: Host) -> Deferred[list[IPAddress]]:
+        """
+        See L{IOutbound}. The last proxy is asked, and never a resolver here.
+        """
+        try:
+            client = self._client("RESOLVE")
+        except CommandNotSupported:
+            return fail()
+        name = host if isinstance(host, str) else str(host)
+        return client.resolve(name).addCallback(self._allowed)
+
+    def reverse(self, address: IPAddress) -> Deferred[str]:
+        """
+        See L{IOutbound}.
+        """
+        try:
+            checkHost(self._policy, address)
+            client = self._client("RESOLVE_PTR")
+        except (NotAllowed, CommandNotSupported):
+            return fail()
+        return client.reverse(address)
+
+    def _allowed(self, address: IPAddress) -> list[IPAddress]:
+        self._policy.check(address)
+        return [address]
+
+    def _client(self, command: str) -> SOCKS5Client:
+        """
+        Give a client of the proxy that is next in turn.
+
+        @raise CommandNotSupported: It knows no such command.
+        """
+        proxy: ProxyURL = self._chain.last.order()[0]
+        if not proxy.kind.startswith("socks5"):
+            raise CommandNotSupported(f"{proxy.kind} proxies know no {command}")
+        return self._chain.client(proxy)
+
+
+@implementer(IStreamClientEndpoint)
+class _Vetted:
+    """
+    Asks the policy before it connects.
+    """
+
+    def __init__(
+        self, policy: IAddressPolicy, destination: Destination, endpoint: IStreamClientEndpoint
+    ) -> None:
+        self._policy = policy
+        self._destination = destination
+        self._endpoint = endpoint
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        try:
+            checkHost(self._policy, self._destination.host)
+        except NotAllowed:
+            return fail()
+        connecting: Deferred[IProtocol] = self._endpoint.connect(protocolFactory)
+        return connecting
+
+
+@implementer(IBoundPort)
+class _RemotePort:
+    """
+    A port of the proxy's.
+    """
+
+    def __init__(self, binding: Binding) -> None:
+        self._binding = binding
+        host, port = addressAndPort(binding.address)
+        if host is None:
+            raise GeneralFailure("the proxy does not tell an address")
+        self.address = Destination(host, port)
+
+    def accepted(self) -> Deferred[Leg]:
+        return self._binding.accept(legs)  # type: ignore[return-value]
+
+    def stop(self) -> None:
+        self._binding.stop()
+
+
+class _Receiving(DatagramProtocol):
+    """
+    Takes what a proxy relays.
+    """
+
+    noisy = False
+
+    def __init__(self, received: Received) -> None:
+        self._received = received
+
+    def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
+        host = hostFromText(addr[0])
+        self._received(datagram, Destination(addr[0] if host is None else host, addr[1]))
+
+
+@implementer(IDatagramConduit)
+class _RemoteConduit:
+    """
+    A conduit through a proxy.
+    """
+
+    def __init__(self, association: RelayedDatagrams, policy: IAddressPolicy) -> None:
+        self._association = association
+        self._policy = policy
+        self._over = False
+        association.ended.addErrback(self._ended)
+
+    def send(self, data: bytes, destination: Destination) -> bool:
+        try:
+            checkHost(self._policy, destination.host)
+        except NotAllowed:
+            return False
+        if self._over or destination.port == 0:
+            return False
+        self._association.write(data, (str(destination.host), destination.port))
+        return True
+
+    def close(self) -> None:
+        self._over = True
+        self._association.stopListening()
+
+    def _ended(self, failure: Failure) -> None:
+        failure.trap(ProxyFault)
+        self._over = True
+
+
+def checkHost(policy: IAddressPolicy, host: Host) -> None:
+    """
+    Let an address pass. A name is the proxy's business.
+
+    @raise NotAllowed: It must not be asked for.
+    """
+    if isinstance(host, IPv4Address | IPv6Address):
+        policy.check(host)

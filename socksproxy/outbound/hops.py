@@ -1,0 +1,265 @@
+"""
+The way through a chain of proxies, each reached through those before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import (
+    HostnameEndpoint,
+    TCP4ClientEndpoint,
+    TCP6ClientEndpoint,
+    UNIXClientEndpoint,
+)
+from twisted.internet.interfaces import (
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from socksproxy.address import Destination, IPAddress
+from socksproxy.client.endpoint import octetsOf
+from socksproxy.client.errors import ProxyFault, TargetFault
+from socksproxy.dns.resolver import BoundedResolver
+from socksproxy.errors import ConfigurationError, NameNotFound
+from socksproxy.events import log
+from socksproxy.http.endpoints import HTTPConnectClientEndpoint
+from socksproxy.outbound.proxyurl import ProxyURL
+from socksproxy.socks.client import SOCKS5Client
+from socksproxy.socks.endpoints import SOCKS4ClientEndpoint, SOCKS5ClientEndpoint
+
+RETRY_AFTER = 300.0
+"""
+Seconds after which the first of several alternatives gets another chance.
+"""
+
+
+class Hop:
+    """
+    One link of a chain: a proxy, or alternatives of which one has to work.
+
+    The one that works is kept until it fails, even if the first one has come
+    back: only once in a while is the first one tried again.
+
+    @ivar proxies: The alternatives, the favourite first.
+    """
+
+    def __init__(self, proxies: Sequence[ProxyURL], clock: IReactorTime) -> None:
+        """
+        @param proxies: At least one.
+        @param clock: Time.
+        """
+        self.proxies = tuple(proxies)
+        self._clock = clock
+        self._current = 0
+        self._since = 0.0
+
+    def order(self) -> list[ProxyURL]:
+        """
+        Give the alternatives in the order of trying them now.
+        """
+        now = self._clock.seconds()
+        first = self._current
+        if first and now - self._since >= RETRY_AFTER:
+            # Whatever comes of it, the next chance is that much later.
+            self._since = now
+            first = 0
+            return [self.proxies[0], *self._from(self._current, without=0)]
+        return self._from(first)
+
+    def worked(self, proxy: ProxyURL) -> None:
+        """
+        Keep to a proxy.
+        """
+        index = self.proxies.index(proxy)
+        if index != self._current:
+            log.warn("Now going through {proxy}", proxy=str(proxy))
+            self._current = index
+            self._since = self._clock.seconds()
+
+    def _from(self, first: int, without: int | None = None) -> list[ProxyURL]:
+        count = len(self.proxies)
+        indices = [(first + step) % count for step in range(count)]
+        return [self.proxies[index] for index in indices if index != without]
+
+
+class Chain:
+    """
+    Hops, and the endpoints that lead through them.
+    """
+
+    def __init__(
+        self, reactor: Any, hops: Sequence[Sequence[ProxyURL]], resolver: BoundedResolver
+    ) -> None:
+        """
+        @param reactor: What dials, and time.
+        @param hops: The alternatives of each hop, the nearest hop first.
+        @param resolver: What resolves names for proxies that are not to get
+            them.
+        @raise ConfigurationError: There is no such chain.
+        """
+        if not hops or not all(hops):
+            raise ConfigurationError("a chain needs a proxy")
+        if any(proxy.address is None for hop in hops[1:] for proxy in hop):
+            raise ConfigurationError("only the first proxy of a chain can be on a UNIX socket")
+        self._reactor = reactor
+        self.resolver = resolver
+        self.hops = tuple(Hop(hop, reactor) for hop in hops)
+
+    def __str__(self) -> str:
+        return ",".join("|".join(map(str, hop.proxies)) for hop in self.hops)
+
+    @property
+    def last(self) -> Hop:
+        """
+        The hop that reaches targets.
+        """
+        return self.hops[-1]
+
+    def endpointTo(self, destination: Destination) -> IStreamClientEndpoint:
+        """
+        Give the endpoint that leads through all hops.
+        """
+        return self._through(len(self.hops), destination)
+
+    def proxyEndpoint(self, proxy: ProxyURL) -> IStreamClientEndpoint:
+        """
+        Give the endpoint that leads to a proxy of the last hop.
+        """
+        return self._to(len(self.hops) - 1, proxy)
+
+    def client(self, proxy: ProxyURL) -> SOCKS5Client:
+        """
+        Give a client of a SOCKS5 proxy of the last hop.
+        """
+        endpoint = self.proxyEndpoint(proxy)
+        return SOCKS5Client(self._reactor, endpoint, proxy.username, proxy.password)
+
+    def _through(self, count: int, destination: Destination) -> IStreamClientEndpoint:
+        """
+        Give the endpoint that leads through the first hops.
+        """
+        return _FailingOver(self, count, destination)
+
+    def _to(self, count: int, proxy: ProxyURL) -> IStreamClientEndpoint:
+        """
+        Give the endpoint to a proxy, through the first hops.
+        """
+        endpoint: IStreamClientEndpoint
+        if proxy.address is None:
+            endpoint = UNIXClientEndpoint(self._reactor, proxy.path)
+        elif count:
+            endpoint = self._through(count, proxy.address)
+        else:
+            endpoint = directEndpoint(self._reactor, proxy.address)
+        return _inTLS(proxy, endpoint) if proxy.tls else endpoint
+
+    def attempt(
+        self, count: int, proxy: ProxyURL, destination: Destination
+    ) -> IStreamClientEndpoint:
+        """
+        Give the endpoint that leads through the first hops, the last of them
+        by one of its proxies.
+        """
+        host, port = destination.host, destination.port
+        if isinstance(host, str) and proxy.resolvesHere:
+            return _Resolving(self, count, proxy, host, port)
+        endpoint = self._to(count - 1, proxy)
+        if proxy.kind in ("http", "https"):
+            return HTTPConnectClientEndpoint(
+                self._reactor, endpoint, host, port, proxy.username, proxy.password
+            )
+        if proxy.kind in ("socks4", "socks4a"):
+            userID = octetsOf(proxy.username or b"")
+            return SOCKS4ClientEndpoint(self._reactor, endpoint, host, port, userID)
+        return SOCKS5ClientEndpoint(
+            self._reactor, endpoint, host, port, proxy.username, proxy.password
+        )
+
+
+@implementer(IStreamClientEndpoint)
+class _FailingOver:
+    """
+    Goes through a hop by the first of its proxies that does its part. That a
+    target cannot be reached is an answer, and no reason to ask another proxy.
+    """
+
+    def __init__(self, chain: Chain, count: int, destination: Destination) -> None:
+        self._chain = chain
+        self._count = count
+        self._destination = destination
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        hop = self._chain.hops[self._count - 1]
+        untried = hop.order()
+
+        def attempt() -> Deferred[IProtocol]:
+            proxy = untried.pop(0)
+            endpoint = self._chain.attempt(self._count, proxy, self._destination)
+            connecting: Deferred[IProtocol] = endpoint.connect(protocolFactory)
+            return connecting.addCallbacks(
+                connected, failed, callbackArgs=(proxy,), errbackArgs=(proxy,)
+            )
+
+        def connected(protocol: IProtocol, proxy: ProxyURL) -> IProtocol:
+            hop.worked(proxy)
+            return protocol
+
+        def failed(failure: Failure, proxy: ProxyURL) -> Deferred[IProtocol] | Failure:
+            if not failure.check(ProxyFault):
+                if failure.check(TargetFault):
+                    hop.worked(proxy)
+                return failure
+            if not untried:
+                return failure
+            log.warn("{proxy} does not work: {error}", proxy=str(proxy), error=str(failure.value))
+            return attempt()
+
+        return attempt()
+
+
+@implementer(IStreamClientEndpoint)
+class _Resolving:
+    """
+    Looks a name up before it goes through a hop.
+    """
+
+    def __init__(self, chain: Chain, count: int, proxy: ProxyURL, name: str, port: int) -> None:
+        self._chain = chain
+        self._count = count
+        self._proxy = proxy
+        self._name = name
+        self._port = port
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        onlyIPv4 = self._proxy.kind == "socks4"
+
+        def connect(addresses: list[IPAddress]) -> Deferred[IProtocol]:
+            for address in addresses:
+                if address.version == 4 or not onlyIPv4:
+                    destination = Destination(address, self._port)
+                    attempt = self._chain.attempt(self._count, self._proxy, destination)
+                    connecting: Deferred[IProtocol] = attempt.connect(protocolFactory)
+                    return connecting
+            raise NameNotFound("the name has no IPv4 address, and SOCKS4 carries no other")
+
+        return self._chain.resolver.resolve(self._name, None).addCallback(connect)
+
+
+def directEndpoint(reactor: Any, destination: Destination) -> IStreamClientEndpoint:
+    """
+    Give the endpoint that leads straight to a place of the administrator's
+    choice.
+    """
+    host, port = destination.host, destination.port
+    if isinstance(host, str):
+        return HostnameEndpoint(reactor, host, port)
+    if host.version == 4:
+        return TCP4ClientEndpoint(reactor, str(host), port)
+    return TCP6ClientEndpoint(reactor, str(host), port)

@@ -1,0 +1,130 @@
+"""
+Proxies as URLs name them::
+
+    socks5h://user:password@proxy.example.com:1080
+
+C{socks5h} and C{socks4a} send names to the proxy as they are, C{socks5} and
+C{socks4} look them up here, as curl has it. C{http} and C{https} are CONNECT,
+and C{+tls} after a kind of SOCKS puts it into TLS. Certificates are told in
+the query: C{ca}, C{certificate}, C{privateKey} and C{pin}. A proxy on a UNIX
+socket is C{socks5h://unix:/path}.
+
+Proxies that are gone through one after the other are joined by commas, and
+between alternatives for one of them stands a C{|}.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import SplitResult, parse_qsl, unquote_to_bytes, urlsplit
+
+from socksproxy.address import Destination, hostFromName
+from socksproxy.errors import BadName, ConfigurationError
+
+DEFAULT_PORTS = {
+    "socks4": 1080,
+    "socks4a": 1080,
+    "socks5": 1080,
+    "socks5h": 1080,
+    "http": 1080,
+    "https": 443,
+}
+"""
+The kinds of proxies, and their ports, which are curl's.
+"""
+
+_LOCAL_NAMES = ("socks4", "socks5")
+_TLS_OPTIONS = ("ca", "certificate", "privateKey", "pin")
+
+
+@dataclass(frozen=True)
+class ProxyURL:
+    """
+    One proxy. Neither C{str} nor C{repr} shows its password.
+
+    @ivar kind: A key of L{DEFAULT_PORTS}.
+    @ivar address: Where it is, or L{None} for a UNIX socket.
+    @ivar path: The path of the UNIX socket.
+    @ivar username: Who we are, if we have to say so.
+    @ivar password: The password that goes with it.
+    @ivar tls: It is spoken to in TLS.
+    @ivar tlsOptions: Paths and fingerprints, by their names in the query.
+    """
+
+    kind: str
+    address: Destination | None
+    path: str = ""
+    username: bytes | None = None
+    password: bytes | None = field(default=None, repr=False)
+    tls: bool = False
+    tlsOptions: tuple[tuple[str, str], ...] = ()
+
+    def __str__(self) -> str:
+        user = "" if self.username is None else "***@"
+        where = f"unix:{self.path}" if self.address is None else str(self.address)
+        tls = "+tls" if self.tls and self.kind != "https" else ""
+        return f"{self.kind}{tls}://{user}{where}"
+
+    @property
+    def resolvesHere(self) -> bool:
+        """
+        Names are looked up before they are sent to it.
+        """
+        return self.kind in _LOCAL_NAMES
+
+
+def proxyFromURL(text: str) -> ProxyURL:
+    """
+    Read the URL of a proxy.
+
+    @raise ConfigurationError: It is none; the text shows no password.
+    """
+    try:
+        parts = urlsplit(text)
+        return _proxyFrom(parts)
+    except ValueError as e:
+        # What is wrong may be the password, so it is not repeated.
+        raise ConfigurationError(f"a proxy URL cannot be read: {e}") from None
+
+
+def chainFromURLs(text: str) -> list[list[ProxyURL]]:
+    """
+    Read a chain: hops joined by commas, alternatives by C{|}.
+
+    @raise ConfigurationError: One of them is none.
+    """
+    return [[proxyFromURL(url.strip()) for url in hop.split("|")] for hop in text.split(",")]
+
+
+def _proxyFrom(parts: SplitResult) -> ProxyURL:
+    """
+    @raise ValueError: Something is wrong with it.
+    """
+    kind, _, security = parts.scheme.partition("+")
+    if kind not in DEFAULT_PORTS or security not in ("", "tls"):
+        raise ValueError(f"{parts.scheme or 'nothing'} is no kind of proxy that is known")
+    tls = kind == "https" or security == "tls"
+    username = None if parts.username is None else unquote_to_bytes(parts.username)
+    password = None if parts.password is None else unquote_to_bytes(parts.password)
+    options = tuple(parse_qsl(parts.query, strict_parsing=True)) if parts.query else ()
+    for name, _ in options:
+        if name not in _TLS_OPTIONS or not tls:
+            raise ValueError(f"{name} means nothing for {parts.scheme}")
+    if parts.fragment:
+        raise ValueError("nothing may follow a #")
+    onUNIX = parts.hostname == "unix" and parts.path not in ("", "/")
+    if not onUNIX and parts.path not in ("", "/"):
+        raise ValueError("a path is only for UNIX sockets")
+    address = None if onUNIX else _addressFrom(parts, DEFAULT_PORTS[kind])
+    path = parts.path if onUNIX else ""
+    return ProxyURL(kind, address, path, username, password, tls, options)
+
+
+def _addressFrom(parts: SplitResult, defaultPort: int) -> Destination:
+    port = defaultPort if parts.port is None else parts.port
+    if not parts.hostname or port == 0:
+        raise ValueError("host or port is missing")
+    try:
+        return Destination(hostFromName(parts.hostname.encode()), port)
+    except BadName:
+        raise ValueError("the host is no host name") from None
