@@ -5,15 +5,22 @@ Measure and print a table.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
-from contextlib import nullcontext
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from statistics import median
 
 from bench.load import Rate, connectionRate, throughput
-from bench.proxies import commands, freePort, running
-from bench.targets import targets
+from bench.proxies import Proxy, freePort, proxies, running
+from bench.targets import datagramTarget, targets
+from bench.udp import DatagramRate, datagramRate
 
-COLUMNS = "{:<12} {:>12} {:>9} {:>9} {:>7} {:>13} {:>13}"
+STREAM_COLUMNS = "{:<12} {:>12} {:>9} {:>9} {:>7} {:>13} {:>13}"
+DATAGRAM_COLUMNS = "{:<12} {:>12} {:>7} {:>14} {:>7}"
+
+SIZES = (64, 1400)
+"""
+Octets of a small datagram, and of one that nearly fills a packet.
+"""
 
 
 def main() -> None:
@@ -22,30 +29,42 @@ def main() -> None:
     a machine whose speed drifts treats all of them alike.
     """
     parser = argparse.ArgumentParser(prog="python -m bench", description=main.__doc__)
+    parser.add_argument("table", nargs="?", choices=("tcp", "udp"), default="tcp")
     parser.add_argument("--seconds", type=float, default=3.0, help="for each figure")
     parser.add_argument("--rounds", type=int, default=3, help="of which the median counts")
-    parser.add_argument("--concurrency", type=int, default=32, help="connections at a time")
+    parser.add_argument(
+        "--concurrency", type=int, default=32, help="connections or associations at a time"
+    )
+    parser.add_argument(
+        "--window", type=int, default=2, help="datagrams of an association at a time"
+    )
     options = parser.parse_args()
+    if options.table == "udp":
+        _datagrams(options)
+    else:
+        _streams(options)
+
+
+def _streams(options: argparse.Namespace) -> None:
+    rates: dict[str, list[Rate]] = defaultdict(list)
+    single: dict[str, list[float]] = defaultdict(list)
+    several: dict[str, list[float]] = defaultdict(list)
     port = freePort()
-    proxies: dict[str, list[str] | None] = {"direct": None, **commands(port)}
-    rates: dict[str, list[Rate]] = {name: [] for name in proxies}
-    single: dict[str, list[float]] = {name: [] for name in proxies}
-    several: dict[str, list[float]] = {name: [] for name in proxies}
     with targets() as (echoPort, sourcePort):
-        for _ in range(options.rounds):
-            for name, command in proxies.items():
-                proxyPort = None if command is None else port
-                with nullcontext() if command is None else running(command, port):
-                    rates[name].append(
-                        connectionRate(proxyPort, echoPort, options.concurrency, options.seconds)
-                    )
-                    single[name].append(throughput(proxyPort, sourcePort, 1, options.seconds))
-                    several[name].append(throughput(proxyPort, sourcePort, 8, options.seconds))
-    print(COLUMNS.format("", "connections", "median", "p99", "failed", "1 stream", "8 streams"))
-    print(COLUMNS.format("", "per second", "ms", "ms", "", "Gbit/s", "Gbit/s"))
-    for name in proxies:
+        for name, proxyPort in _turns(options.rounds, port, proxies(port)):
+            rates[name].append(
+                connectionRate(proxyPort, echoPort, options.concurrency, options.seconds)
+            )
+            single[name].append(throughput(proxyPort, sourcePort, 1, options.seconds))
+            several[name].append(throughput(proxyPort, sourcePort, 8, options.seconds))
+    for line in (
+        ("", "connections", "median", "p99", "failed", "1 stream", "8 streams"),
+        ("", "per second", "ms", "ms", "", "Gbit/s", "Gbit/s"),
+    ):
+        print(STREAM_COLUMNS.format(*line))
+    for name in rates:
         print(
-            COLUMNS.format(
+            STREAM_COLUMNS.format(
                 name,
                 f"{_median(rate.perSecond for rate in rates[name]):,.0f}",
                 f"{_median(rate.median for rate in rates[name]) * 1e3:.2f}",
@@ -55,6 +74,50 @@ def main() -> None:
                 f"{_median(several[name]) / 1e9:.1f}",
             )
         )
+
+
+def _datagrams(options: argparse.Namespace) -> None:
+    rates: dict[str, dict[int, list[DatagramRate]]] = defaultdict(lambda: defaultdict(list))
+    port = freePort()
+    found = {name: proxy for name, proxy in proxies(port).items() if proxy.datagrams}
+    with datagramTarget() as echoPort:
+        for name, proxyPort in _turns(options.rounds, port, found):
+            for size in SIZES:
+                rates[name][size].append(
+                    datagramRate(
+                        proxyPort,
+                        echoPort,
+                        options.concurrency,
+                        options.window,
+                        size,
+                        options.seconds,
+                    )
+                )
+    for line in (
+        ("", f"{SIZES[0]} octets", "lost", f"{SIZES[1]} octets", "lost"),
+        ("", "per second", "", "per second", ""),
+    ):
+        print(DATAGRAM_COLUMNS.format(*line))
+    for name, measured in rates.items():
+        figures: list[object] = []
+        for size in SIZES:
+            figures.append(f"{_median(rate.perSecond for rate in measured[size]):,.0f}")
+            figures.append(sum(rate.lost for rate in measured[size]))
+        print(DATAGRAM_COLUMNS.format(name, *figures))
+
+
+def _turns(rounds: int, port: int, found: Mapping[str, Proxy]) -> Iterator[tuple[str, int | None]]:
+    """
+    Run one proxy after the other, so many times.
+
+    @return: A name and a port, and before each round one without a proxy,
+        which has none.
+    """
+    for _ in range(rounds):
+        yield "direct", None
+        for name, proxy in found.items():
+            with running(proxy, port):
+                yield name, port
 
 
 def _median(figures: Iterable[float]) -> float:

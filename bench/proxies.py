@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -13,22 +14,58 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+CONFIGURATION = "proxy.conf"
+
+_DANTE = """\
+internal: 127.0.0.1 port = {port}
+external: 127.0.0.1
+socksmethod: none
+clientmethod: none
+client pass {{
+    from: 0.0.0.0/0 to: 0.0.0.0/0
+}}
+socks pass {{
+    from: 0.0.0.0/0 to: 0.0.0.0/0
+}}
+"""
 
 
-def commands(port: int) -> dict[str, list[str]]:
+@dataclass(frozen=True)
+class Proxy:
     """
-    Give the command that runs each proxy that is there on a port.
+    @ivar command: The command that runs it.
+    @ivar configuration: What it wants to find in L{CONFIGURATION}.
+    @ivar datagrams: Whether it serves UDP ASSOCIATE.
+    """
+
+    command: list[str]
+    configuration: str = ""
+    datagrams: bool = True
+
+
+def proxies(port: int) -> dict[str, Proxy]:
+    """
+    Give each proxy that is there, to be run on a port.
     """
     listen = f"tcp:{port}:interface=127.0.0.1"
     twistd = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
-    found = {"socksproxy": [*twistd, "-n", "--pidfile=", "socksproxy", "--listen", listen]}
-    microsocks = shutil.which("microsocks")
+    found = {"socksproxy": Proxy([*twistd, "-n", "--pidfile=", "socksproxy", "--listen", listen])}
+    microsocks = _program("microsocks")
     if microsocks is not None:
-        found["microsocks"] = [microsocks, "-i", "127.0.0.1", "-p", str(port)]
+        command = [microsocks, "-i", "127.0.0.1", "-p", str(port)]
+        found["microsocks"] = Proxy(command, datagrams=False)
+    danted = _program("danted")
+    if danted is not None:
+        found["danted"] = Proxy([danted, "-f", CONFIGURATION], _DANTE.format(port=port))
     return found
+
+
+def _program(name: str) -> str | None:
+    return shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin")))
 
 
 def freePort() -> int:
@@ -41,25 +78,26 @@ def freePort() -> int:
 
 
 @contextmanager
-def running(command: list[str], port: int) -> Iterator[None]:
+def running(proxy: Proxy, port: int) -> Iterator[None]:
     """
     Run a proxy until it is not needed any more.
     """
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        subprocess.Popen(
-            command,
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, CONFIGURATION).write_text(proxy.configuration)
+        with subprocess.Popen(
+            proxy.command,
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-        ) as process,
-    ):
-        try:
-            _waitFor(process, port)
-            yield
-        finally:
-            process.kill()
+            start_new_session=True,
+        ) as process:
+            try:
+                _waitFor(process, port)
+                yield
+            finally:
+                # With all the processes that it has started.
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def _waitFor(process: subprocess.Popen[bytes], port: int) -> None:

@@ -1,6 +1,6 @@
 """
-What the proxies connect to: an echo server and an endless source, each in a
-process of its own.
+What the proxies connect to, or send datagrams to: echo servers and an endless
+source, each in a process of its own.
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ import multiprocessing
 import select
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 
 CHUNK = bytes(1 << 20)
 
@@ -64,25 +64,59 @@ def _source(listener: socket.socket) -> None:
         threading.Thread(target=send, args=(connection,), daemon=True).start()
 
 
+def _echoDatagrams(open_: socket.socket) -> None:
+    """
+    Send every datagram back.
+    """
+    buffer = bytearray(65536)
+    view = memoryview(buffer)
+    while True:
+        length, sender = open_.recvfrom_into(buffer)
+        open_.sendto(view[:length], sender)
+
+
 @contextmanager
 def targets() -> Iterator[tuple[int, int]]:
     """
-    Run both servers.
+    Run the servers of streams.
 
     @return: The ports of the echo server and of the source.
     """
-    fork = multiprocessing.get_context("fork")
-    processes = []
-    ports = []
-    for serve in (_echo, _source):
-        listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
-        ports.append(listener.getsockname()[1])
-        processes.append(fork.Process(target=serve, args=(listener,), daemon=True))
-        processes[-1].start()
-        listener.close()
-    try:
+    with ExitStack() as stack:
+        ports = []
+        for serve in (_echo, _source):
+            listener = socket.create_server(("127.0.0.1", 0), backlog=1024)
+            ports.append(stack.enter_context(_serving(serve, listener)))
         yield ports[0], ports[1]
+
+
+@contextmanager
+def datagramTarget() -> Iterator[int]:
+    """
+    Run the echo server of datagrams.
+
+    @return: Its port.
+    """
+    open_ = socket.socket(type=socket.SOCK_DGRAM)
+    open_.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+    open_.bind(("127.0.0.1", 0))
+    with _serving(_echoDatagrams, open_) as port:
+        yield port
+
+
+@contextmanager
+def _serving(serve: Callable[[socket.socket], None], open_: socket.socket) -> Iterator[int]:
+    """
+    Give a socket to a process.
+
+    @return: The socket's port.
+    """
+    port: int = open_.getsockname()[1]
+    process = multiprocessing.get_context("fork").Process(target=serve, args=(open_,), daemon=True)
+    process.start()
+    open_.close()
+    try:
+        yield port
     finally:
-        for process in processes:
-            process.kill()
-            process.join()
+        process.kill()
+        process.join()

@@ -8,11 +8,11 @@ import argparse
 import getpass
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from socksproxy import __version__
 from socksproxy.auth.passwords import checkPassword, checkUser, updateFile
-from socksproxy.errors import PasswordFileError
+from socksproxy.errors import ConfigurationError, PasswordFileError
 
 USAGE_ERROR = 2
 
@@ -25,15 +25,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     @return: The exit status.
     """
     options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
     try:
-        _passwd(options)
+        return command(options)
     except PasswordFileError as e:
         print(f"socksproxy passwd: {options.path}: {e}", file=sys.stderr)
-        return USAGE_ERROR
+    except ConfigurationError as e:
+        print(f"socksproxy: {e}", file=sys.stderr)
     except (KeyboardInterrupt, EOFError):
         print(file=sys.stderr)
-        return USAGE_ERROR
-    return 0
+    return USAGE_ERROR
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -52,13 +53,37 @@ def _parser() -> argparse.ArgumentParser:
     passwd.add_argument("path", metavar="PATH", help="the password file, made if need be")
     passwd.add_argument("user", metavar="USER", help="the user's name")
     passwd.add_argument("--delete", action="store_true", help="remove the user instead")
+    passwd.set_defaults(command=_passwd)
+    check = commands.add_parser(
+        "check",
+        help="tell whether a proxy works",
+        description="Ask a proxy for everything it may do, and tell what came of it. The proxy is"
+        " asked to connect back to this host, unless a target is given. The exit status is 0 if"
+        " it works.",
+    )
+    check.add_argument("url", metavar="URL", help="such as socks5h://user:password@host:1080")
+    check.add_argument("--target", metavar="HOST:PORT", help="what it is to connect to instead")
+    check.add_argument("--udp-target", metavar="HOST:PORT", help="where datagrams are echoed")
+    check.add_argument(
+        "--timeout", metavar="SECONDS", type=float, default=10.0, help="for each question"
+    )
+    check.add_argument("--json", action="store_true", help="print JSON")
+    check.set_defaults(command=_check)
     return parser
 
 
-def _passwd(options: argparse.Namespace) -> None:
+def _check(options: argparse.Namespace) -> int:
+    # The reactor is only for this one.
+    from socksproxy.check.report import check
+
+    return check(options.url, options.target, options.udp_target, options.timeout, options.json)
+
+
+def _passwd(options: argparse.Namespace) -> int:
     user = os.fsencode(options.user)
     checkUser(user)
     updateFile(options.path, user, None if options.delete else _readPassword())
+    return 0
 
 
 def _readPassword() -> bytes:

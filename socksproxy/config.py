@@ -12,6 +12,7 @@ from ipaddress import IPv4Network, IPv6Network
 from twisted.cred.checkers import ICredentialsChecker
 
 from socksproxy.exposure import PortRange, PublicAddresses
+from socksproxy.forward import Forward
 from socksproxy.inbound import InboundTimers
 from socksproxy.inbound.proxyheader import NEARBY
 from socksproxy.outbound.direct import DirectSettings
@@ -22,6 +23,7 @@ from socksproxy.policy.services import Services
 DEFAULT_LISTENER = "tcp:1080:interface=127.0.0.1"
 
 _SECRET = re.compile(r"\b(key|password|passwd|secret)=(?:\\.|[^:\\])*", re.IGNORECASE)
+_USER_INFO = re.compile(r"(?<=//)[^/]*@")
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,7 @@ class Configuration:
     @ivar services: What clients may ask for beside CONNECT.
     @ivar via: The alternatives of each proxy to go through, the nearest
         proxy first; none to go straight.
+    @ivar forward: Ports that are joined to one place each.
     @ivar direct: How connections and datagrams leave this host.
     @ivar ports: From which ports those are chosen that BIND and UDP ASSOCIATE
         open; by default the kernel chooses.
@@ -59,6 +62,7 @@ class Configuration:
     balancers: Collection[IPv4Network | IPv6Network] = NEARBY
     services: Services = field(default_factory=Services)
     via: Sequence[Sequence[ProxyURL]] = ()
+    forward: Sequence[Forward] = ()
     direct: DirectSettings = field(default_factory=DirectSettings)
     ports: PortRange | None = None
     public: PublicAddresses = field(default_factory=dict)
@@ -74,4 +78,4 @@ def withoutSecrets(description: str) -> str:
     """
     Make an endpoint string fit for a log or an error.
     """
-    return _SECRET.sub(r"\1=***", description)
+    return _USER_INFO.sub("***@", _SECRET.sub(r"\1=***", description))

@@ -24,6 +24,9 @@ from twisted.internet.protocol import DatagramProtocol
 
 from socksproxy.address import IPAddress, hostFromText
 from socksproxy.errors import GeneralFailure, NetworkUnreachable
+from socksproxy.policy.rules import isOwnAddress
+from socksproxy.relay.datagrams import listenUDP
+from socksproxy.relay.leg import addressAndPort
 
 LOWEST_PORT = 1024
 """
@@ -34,12 +37,6 @@ MAX_TRIES = 64
 """
 Ports of a range that are tried before it is taken for full.
 """
-
-MAX_PACKET = 65535
-"""
-Octets that are read at a time; more than a datagram can have.
-"""
-
 
 PublicAddresses = Mapping[IPAddress | int, IPAddress]
 """
@@ -120,6 +117,7 @@ class Exposure:
         self._chance = random.SystemRandom() if chance is None else chance
         self._public = public
         self.localAddressTowards = route
+        self._relays: dict[int, IListeningPort] = {}
 
     def listenTCP(self, factory: IProtocolFactory, interface: str) -> IListeningPort:
         """
@@ -139,9 +137,30 @@ class Exposure:
         @param interface: The local address.
         @raise GeneralFailure: No port is to be had.
         """
-        return self._open(
-            lambda port: self._reactor.listenUDP(port, protocol, interface, MAX_PACKET)
-        )
+        opened = self._open(lambda port: listenUDP(self._reactor, port, protocol, interface))
+        self._relays[_numberOf(opened)] = opened
+        return opened
+
+    def close(self, port: IListeningPort) -> None:
+        """
+        Close a port for datagrams.
+        """
+        if self._relays.get(_numberOf(port)) is port:
+            del self._relays[_numberOf(port)]
+        port.stopListening()
+
+    def relaysAt(self, host: IPAddress, number: int) -> bool:
+        """
+        Tell whether a port for datagrams is one of ours, so that nothing is
+        sent in a circle.
+        """
+        port = self._relays.get(number)
+        if port is None:
+            return False
+        local, _ = addressAndPort(port.getHost())
+        if local is not None and local.is_unspecified:
+            return isOwnAddress(host)
+        return host == local
 
     def advertised(self, local: IPAddress) -> IPAddress:
         """
@@ -159,3 +178,7 @@ class Exposure:
             except CannotListenError:
                 continue
         raise GeneralFailure("no port is to be had for it")
+
+
+def _numberOf(port: IListeningPort) -> int:
+    return addressAndPort(port.getHost())[1]

@@ -77,6 +77,11 @@ class IDatagramConduit(Interface):
     it sends comes from one address.
     """
 
+    dropped: tuple[int, int] = Attribute(
+        """Of the datagrams that C{send} has taken, how many were dropped after
+        all, and the octets in them."""
+    )
+
     def send(data: bytes, destination: Destination) -> bool:
         """
         Send a datagram, to a name or an address. What cannot be sent is
@@ -129,9 +134,11 @@ class IProxyAvatar(Interface):
         Look up the addresses of a name on the user's behalf.
         """
 
-    def reverse(address: IPAddress) -> Deferred[str]:
+    def reverse(host: Host) -> Deferred[str]:
         """
         Look up the name of an address on the user's behalf.
+
+        @param host: The address; a name has no name.
         """
 
 

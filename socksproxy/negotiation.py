@@ -13,6 +13,12 @@ from typing import Protocol
 from socksproxy.address import Destination
 from socksproxy.errors import SOCKSProxyError
 
+EARLY_DATA_LIMIT = 2 * 65536
+"""
+Octets kept that came before their time. Reading is to be paused at half of
+it; the other half is room for what had been read by then.
+"""
+
 
 class Protection(Protocol):
     """

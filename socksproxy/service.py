@@ -11,6 +11,7 @@ for a proxy::
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.application.service import Service
@@ -29,6 +30,7 @@ from socksproxy.dns.resolver import BoundedResolver
 from socksproxy.errors import ConfigurationError
 from socksproxy.events import log
 from socksproxy.exposure import Exposure
+from socksproxy.forward.ports import ForwardedPorts
 from socksproxy.inbound import Inbound, InboundFactory
 from socksproxy.inbound.proxyheader import BalancedFactory
 from socksproxy.interfaces import ClientOrigin, IAddressPolicy, IOutbound
@@ -83,6 +85,9 @@ class ProxyService(Service):
         self._servesSOCKS4 = self._admitsAnybody or IUserID in credentials
         self._throttle = FailureThrottle()
         self._listeners: list[ProxyPort] = []
+        self._forwarded = ForwardedPorts(
+            reactor, configuration, self._listen, self._outboundToForward, self._chain
+        )
         self._opened = False
 
     def openPorts(self) -> None:
@@ -100,9 +105,10 @@ class ProxyService(Service):
         self._opened = True
         try:
             for description in self._configuration.listen:
-                listener = self._listen(description)
+                listener = self._listen(description, ProxyFactory)
                 self._listeners.append(listener)
                 self._refuseOpenRelay(listener)
+            self._forwarded.open()
         except ConfigurationError:
             self._closePorts()
             raise
@@ -112,7 +118,7 @@ class ProxyService(Service):
         See C{IService}.
         """
         self.openPorts()
-        for listener in self._listeners:
+        for listener in self._ports:
             listener.claim()
         super().privilegedStartService()
 
@@ -134,7 +140,7 @@ class ProxyService(Service):
         """
         super().stopService()
         closing: list[Deferred[Any]] = [self._closePorts()]
-        inbounds = [listener.inbound for listener in self._listeners]
+        inbounds = [listener.inbound for listener in self._ports]
         relaying = 0
         for inbound in inbounds:
             relaying += sum(connection.shutDown() for connection in list(inbound.connections))
@@ -157,17 +163,33 @@ class ProxyService(Service):
         """
         Cut off whatever is under way.
         """
-        for listener in self._listeners:
+        for listener in self._ports:
             for connection in list(listener.inbound.connections):
                 connection.abort("shut down")
+
+    @property
+    def _ports(self) -> list[ProxyPort]:
+        """
+        Give all ports for connections.
+        """
+        return [*self._listeners, *self._forwarded.listeners]
 
     def _outboundFor(self, origin: ClientOrigin) -> IOutbound:
         free = origin.local or self._configuration.allowPrivate
         policy = self._anyAddress if free else self._publicAddresses
+        # All clients of this host have one address.
+        return self._outbound(policy, None if origin.local else origin.source, self._exposure)
+
+    def _outboundToForward(self, listener: str) -> IOutbound:
+        # Where it leads to is not for clients to choose, and its sockets need
+        # not be reached by anybody who was not asked.
+        return self._outbound(self._anyAddress, listener, None)
+
+    def _outbound(
+        self, policy: IAddressPolicy, client: str | None, exposure: Exposure | None
+    ) -> IOutbound:
         if self._chain is not None:
             return ChainOutbound(self._chain, policy)
-        # All clients of this host have one address.
-        client = None if origin.local else origin.source
         return DirectOutbound(
             self._reactor,
             self._reactor,
@@ -175,7 +197,7 @@ class ProxyService(Service):
             policy,
             client,
             self._configuration.direct,
-            self._exposure,
+            exposure,
         )
 
     def _userIDCheckers(self) -> list[ICredentialsChecker]:
@@ -188,7 +210,9 @@ class ProxyService(Service):
             return [IdentChecker(self._reactor, configuration.ident, users)]
         return [] if users is None else [UserIDChecker(users)]
 
-    def _listen(self, description: str) -> ProxyPort:
+    def _listen(
+        self, description: str, factoryFor: Callable[[Inbound], InboundFactory]
+    ) -> ProxyPort:
         configuration = self._configuration
         shown = withoutSecrets(description)
         inbound = Inbound(
@@ -210,7 +234,7 @@ class ProxyService(Service):
                 reason = "systemd has passed no such socket"
             raise ConfigurationError(f"cannot listen on {shown}: {reason}") from e
         listener = ProxyPort(shown, inbound)
-        factory: InboundFactory = ProxyFactory(inbound)
+        factory = factoryFor(inbound)
         if description.startswith(BALANCED):
             factory = BalancedFactory(factory, configuration.balancers)
         listener.start(endpoint.listen(factory))
@@ -224,7 +248,8 @@ class ProxyService(Service):
             )
 
     def _closePorts(self) -> Deferred[Any]:
-        return DeferredList([listener.stop() for listener in self._listeners])
+        stopping = [listener.stop() for listener in self._listeners]
+        return DeferredList([*stopping, self._forwarded.stop()])
 
     def _announce(self) -> None:
         """
@@ -246,6 +271,7 @@ class ProxyService(Service):
                 log.info("Try: {example}", example=example)
             if not listener.inbound.local:
                 self._warnOf(listener)
+        self._forwarded.announce()
 
     def _warnOf(self, listener: ProxyPort) -> None:
         if self._admitsAnybody:

@@ -26,9 +26,10 @@ from twisted.logger import ILogObserver
 from twisted.python import usage
 
 from socksproxy.auth.principals import IPrincipal
-from socksproxy.config import DEFAULT_LISTENER, Configuration
+from socksproxy.config import DEFAULT_LISTENER, Configuration, withoutSecrets
 from socksproxy.errors import ConfigurationError
 from socksproxy.exposure import LOWEST_PORT, PortRange
+from socksproxy.forward import forwardFromText
 from socksproxy.inbound.proxyheader import NEARBY
 from socksproxy.log import DEFAULT_COUNT, DEFAULT_SIZE, observerFor, standardOutput
 from socksproxy.outbound.direct import DirectSettings
@@ -62,15 +63,18 @@ def _amount(option: str, kind: Callable[[str], float]) -> Callable[[str], float]
 _SWITCH_HELP = "{}: on, off, or auto, which is on for who has logged in or is on this host."
 
 
-def _switch(option: str) -> Callable[[str], bool | None]:
+_SWITCH = {"on": True, "off": False, "auto": None}
+
+
+def _switch(option: str) -> Callable[[str], str]:
     """
     Make the reader of an option that is on, off or neither.
     """
 
-    def read(text: str) -> bool | None:
-        if text not in ("on", "off", "auto"):
+    def read(text: str) -> str:
+        if text not in _SWITCH:
             raise ValueError(f"--{option} is on, off or auto, and not {text}")
-        return None if text == "auto" else text == "on"
+        return text
 
     return read
 
@@ -143,6 +147,7 @@ class Options(usage.Options, AuthOptionMixin):
         super().__init__()
         self["listen"] = []
         self["via"] = []
+        self["forward"] = []
         self["public-address"] = {}
         self["ident"] = []
         self["balancer"] = []
@@ -171,7 +176,12 @@ class Options(usage.Options, AuthOptionMixin):
             # The process may change its directory later.
             description = f"{kind}:{os.path.abspath(path)}"
         try:
-            self.addChecker(_withOctets(makeChecker(description)))
+            checker = _withOctets(makeChecker(description))
+            for interface in checker.credentialInterfaces:
+                if interface in self.get("credInterfaces", {}):
+                    # A Portal would know only the last.
+                    raise usage.UsageError(f"--auth: {kind} checks what another --auth checks")
+            self.addChecker(checker)
         except UnsupportedInterfaces as e:
             raise usage.UsageError(f"--auth: {kind} checks no passwords") from e
         except InvalidAuthType as e:
@@ -190,6 +200,17 @@ class Options(usage.Options, AuthOptionMixin):
             self["via"] = chainFromURLs(urls)
         except ConfigurationError as e:
             raise usage.UsageError(f"--via: {e}") from None
+
+    def opt_forward(self, text: str) -> None:
+        """
+        Join who connects to a server endpoint to a client endpoint, such as
+        tcp:8080:interface=127.0.0.1,tcp:host:80, or datagrams with udp: on
+        both sides. May be given several times.
+        """
+        try:
+            self["forward"].append(forwardFromText(text))
+        except ConfigurationError as e:
+            raise usage.UsageError(f"--forward {withoutSecrets(text)}: {e}") from None
 
     def opt_public_address(self, text: str) -> None:
         """
@@ -272,15 +293,16 @@ class Options(usage.Options, AuthOptionMixin):
         @param limits: How many connections there may be.
         """
         return Configuration(
-            listen=tuple(self["listen"]) or (DEFAULT_LISTENER,),
+            listen=tuple(self["listen"]) or (() if self["forward"] else (DEFAULT_LISTENER,)),
             checkers=tuple(self.get("credCheckers", ())),
             openRelay=bool(self["open-relay"]),
             allowPrivate=bool(self["allow-private"]),
-            services=Services(self["bind"], self["udp"], bool(self["resolve"])),
+            services=Services(_SWITCH[self["bind"]], _SWITCH[self["udp"]], bool(self["resolve"])),
             direct=DirectSettings(
                 anyPeer=bool(self["bind-any-peer"]), fullCone=bool(self["full-cone"])
             ),
             via=self["via"],
+            forward=tuple(self["forward"]),
             ports=self["port-range"],
             public=self["public-address"],
             reassembling=bool(self["udp-fragments"]),

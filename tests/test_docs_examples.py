@@ -108,12 +108,13 @@ class TestPrograms:
             assert receiveReply(connection) == (SUCCEEDED if allowed else NOT_ALLOWED)
             assert not allowed or echoes(connection)
 
-    def test_testsOfGuests(self) -> None:
+    @pytest.mark.parametrize("module", ["test_guests", "test_waiting"])
+    def test_tests(self, module: str) -> None:
         """
         The sample tests pass.
         """
         ended = subprocess.run(
-            [sys.executable, "-B", "-W", "error", "-m", "unittest", "test_guests"],
+            [sys.executable, "-B", "-W", "error", "-m", "unittest", module],
             cwd=EXAMPLES,
             env=environment(),
             capture_output=True,

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.daemon import ROOT, TIMEOUT, environment, run
+from tests.manual import divided
 
 PAGES = [
     ROOT / "README.rst",
@@ -64,17 +65,6 @@ def commandsOf(path: Path) -> Iterator[str]:
         for command in line.split(" && "):
             if re.match(r"\S*\btwistd (?!socksproxy:)", command):
                 yield command
-
-
-def divided(words: list[str]) -> tuple[list[str], list[str]]:
-    """
-    Tell twistd's options from the proxy's.
-    """
-    # The last such word: an option of twistd may have it as its value.
-    for index in reversed(range(len(words))):
-        if words[index] == "socksproxy":
-            return words[:index], words[index + 1 :]
-    return words, []
 
 
 class TestOptions:
@@ -140,7 +130,7 @@ class TestOptions:
         """
         The text names no option that nobody has.
         """
-        named = set(re.findall(r"``(--[a-z-]+)", path.read_text()))
+        named = set(re.findall(r"``(--[a-z0-9-]+)", path.read_text()))
         known = optionsIn(help()) | optionsIn(help("socksproxy")) | OTHER_PROGRAMS
         assert named <= known
 

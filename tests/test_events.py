@@ -3,7 +3,7 @@ Tests for L{socksproxy.events}.
 """
 
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -99,6 +99,40 @@ class AccessRecordTests(SynchronousTestCase):
             " 517 sent, 10240 received, 1.235 s; client closed",
         )
 
+    def test_datagrams(self) -> None:
+        """
+        Of an association the text tells how many datagrams went each way, and
+        how many did not; of everything else it does not, so that those lines
+        stay as they are.
+        """
+        record = replace(
+            self.record,
+            command="UDP",
+            destination="0.0.0.0:0",
+            address="-",
+            datagramsSent=3,
+            datagramsReceived=20,
+            datagramsDropped=1,
+        )
+        self.assertEqual(
+            str(record),
+            "SOCKS5 192.0.2.1:40000 alice UDP 0.0.0.0:0 [-]: succeeded;"
+            " 517 sent, 10240 received, 3 and 20 datagrams, 1 dropped, 1.235 s; client closed",
+        )
+        for command in ("CONNECT", "BIND", "RESOLVE", "RESOLVE_PTR", "-"):
+            text = str(replace(record, command=command))
+            self.assertNotIn("datagrams", text)
+            self.assertIn(" 10240 received, 1.235 s; client closed", text)
+
+    def test_datagramsOfEvent(self) -> None:
+        """
+        Programs have them by their names.
+        """
+        with captured() as events:
+            replace(self.record, command="UDP", datagramsSent=3, datagramsDropped=1).emit()
+        names = ("datagramsSent", "datagramsReceived", "datagramsDropped")
+        self.assertEqual([events[0][name] for name in names], [3, 0, 1])
+
     def test_nothingKnown(self) -> None:
         """
         What is not known is a dash or a zero.
@@ -135,6 +169,9 @@ class AccessRecordTests(SynchronousTestCase):
                 "result",
                 "sent",
                 "received",
+                "datagramsSent",
+                "datagramsReceived",
+                "datagramsDropped",
                 "duration",
                 "reason",
             ],

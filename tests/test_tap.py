@@ -106,6 +106,16 @@ class OptionsTests(SynchronousTestCase):
             "--log-format",
             "--log-size",
             "--log-count",
+            "--bind",
+            "--udp",
+            "--resolve",
+            "--bind-any-peer",
+            "--full-cone",
+            "--udp-fragments",
+            "--public-address",
+            "--port-range",
+            "--ident",
+            "--socks4-user",
             DEFAULT_LISTENER,
         ):
             self.assertIn(text, output.getvalue())

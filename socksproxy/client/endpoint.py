@@ -8,7 +8,7 @@ from typing import Any, Literal, NoReturn, cast
 
 from twisted.internet.address import HostnameAddress, IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred, fail
-from twisted.internet.error import ConnectError
+from twisted.internet.error import ConnectError, ConnectingCancelledError
 from twisted.internet.interfaces import (
     IAddress,
     IProtocol,
@@ -64,8 +64,13 @@ def destinationFor(host: str | bytes | IPAddress, port: int, needsPort: bool = T
 def octetsOf(text: str | bytes) -> bytes:
     """
     Give what is sent for a text.
+
+    @raise LocalProtocolError: It is none that can be sent.
     """
-    return text.encode() if isinstance(text, str) else text
+    try:
+        return text.encode() if isinstance(text, str) else text
+    except UnicodeEncodeError as e:
+        raise LocalProtocolError("half a character cannot be sent") from e
 
 
 def addressOf(destination: Destination, kind: Literal["TCP", "UDP"] = "TCP") -> IAddress:
@@ -212,7 +217,7 @@ def handOver(
     earlyData = negotiation.release()
     application.connect()
     result.callback(protocol)
-    application.begin(earlyData)
+    application.begin(earlyData, negotiation.paused)
 
 
 def _notConnected(failure: Failure) -> NoReturn:
@@ -221,7 +226,7 @@ def _notConnected(failure: Failure) -> NoReturn:
     one is a proxy for us.
     """
     error = failure.value
-    if isinstance(error, ProxyFault | CancelledError):
+    if isinstance(error, ProxyFault | CancelledError | ConnectingCancelledError):
         failure.raiseException()
     if not isinstance(error, ConnectError):
         log.failure("The way to a proxy failed in an unforeseen way", failure)

@@ -10,7 +10,12 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from socksproxy.address import Destination
-from socksproxy.client.errors import ProxiedConnectError, ProxyProtocolError, connectErrorFrom
+from socksproxy.client.errors import (
+    ProxiedConnectError,
+    ProxyFault,
+    ProxyProtocolError,
+    connectErrorFrom,
+)
 from socksproxy.errors import SOCKSProxyError
 from socksproxy.negotiation import (
     Blocking,
@@ -34,6 +39,8 @@ class Negotiation:
 
     @ivar leg: The connection.
     @ivar protection: What the method of authentication has put around it.
+    @ivar paused: A reply that nobody has asked for yet has come, and nothing
+        is read before somebody does.
     """
 
     def __init__(self, leg: Leg, machine: ClientMachine, inThread: InThread) -> None:
@@ -50,6 +57,7 @@ class Negotiation:
         self._waiting: Deferred[Destination] | None = None
         self._error: ProxiedConnectError | None = None
         self._over = False
+        self.paused = False
 
     def start(self) -> Deferred[Destination]:
         """
@@ -95,6 +103,7 @@ class Negotiation:
         """
         self._over = True
         self._waiting = None
+        self._error = self._error or ProxyFault("the request has been given up")
         abort(self.leg.transport)
 
     def dataReceived(self, data: bytes) -> None:
@@ -139,6 +148,8 @@ class Negotiation:
         waiting, self._waiting = self._waiting, None
         if waiting is None:
             self._replies.append(bound)
+            self.paused = True
+            self.leg.transport.pauseProducing()
         else:
             waiting.callback(bound)
 

@@ -20,7 +20,7 @@ from twisted.python.failure import Failure
 from zope.interface import directlyProvides, providedBy
 
 from socksproxy.relay import Leg
-from socksproxy.relay.leg import StreamTransport
+from socksproxy.relay.leg import StreamTransport, abort
 
 
 class TunnelTransport:
@@ -30,6 +30,9 @@ class TunnelTransport:
     half-closing, C{startTLS}, producers, C{abortConnection}.
 
     @ivar transport: The transport below.
+    @ivar producer: What the application has registered.
+    @ivar paused: The application does not want to be given anything.
+    @ivar closing: The application has closed it.
     """
 
     def __init__(self, transport: StreamTransport, peer: IAddress) -> None:
@@ -39,6 +42,8 @@ class TunnelTransport:
         """
         self.transport = transport
         self.producer: IProducer | None = None
+        self.paused = False
+        self.closing = False
         self._peer = peer
         directlyProvides(self, providedBy(transport))
 
@@ -61,7 +66,15 @@ class TunnelTransport:
         """
         See C{ITransport}.
         """
+        self.closing = True
         self.transport.loseConnection()
+
+    def abortConnection(self) -> None:
+        """
+        See C{ITCPTransport}.
+        """
+        self.closing = True
+        abort(self.transport)
 
     def getHost(self) -> IAddress:
         """
@@ -81,12 +94,14 @@ class TunnelTransport:
         """
         See C{IPushProducer}.
         """
+        self.paused = True
         self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
         """
         See C{IPushProducer}.
         """
+        self.paused = False
         self.transport.resumeProducing()
 
     def registerProducer(self, producer: IPushProducer | IPullProducer, streaming: bool) -> None:
@@ -126,15 +141,18 @@ class Application:
         """
         self._protocol.makeConnection(self._tunnel)  # type: ignore[arg-type]
 
-    def begin(self, earlyData: bytes) -> None:
+    def begin(self, earlyData: bytes, paused: bool) -> None:
         """
         Give the protocol what has come for it, and what comes from now on.
 
         @param earlyData: What came together with the proxy's answer.
+        @param paused: Nobody has read since.
         """
-        if earlyData:
+        if earlyData and not self._tunnel.closing:
             self._protocol.dataReceived(earlyData)
         self._leg.hold(self)
+        if paused and not self._tunnel.paused:
+            self._leg.transport.resumeProducing()
 
     def dataReceived(self, data: bytes) -> None:
         """

@@ -39,7 +39,7 @@ from socksproxy.errors import (
     SOCKSProxyError,
     TruncatedStream,
 )
-from socksproxy.negotiation import Failed, ReplyReceived
+from socksproxy.negotiation import EARLY_DATA_LIMIT, Failed, ReplyReceived
 
 HeaderField = tuple[bytes, bytes]
 """
@@ -56,11 +56,6 @@ INTERIM_LIMIT = 16
 How many interim responses (1xx) are skipped.
 """
 
-EARLY_DATA_LIMIT = 2 * 65536
-"""
-Octets kept that came after the answer and that nobody has taken yet.
-"""
-
 _BEGINNING = b"HTTP/1."
 
 # Old proxies end their lines with LF alone.
@@ -70,8 +65,10 @@ _BLANK_LINE_LENGTH = 3
 _SHOWN_REASON = 100
 
 # What there is no word for in SOCKS is a general failure. That holds for 503
-# too: some proxies mean the target by it, others themselves.
+# too: some proxies mean the target by it, others themselves. With 401 tinyproxy
+# rejects credentials; of a target it cannot come.
 _REFUSALS: dict[int, type[RequestFailed]] = {
+    401: AuthenticationFailed,
     403: NotAllowed,
     407: AuthenticationFailed,
     502: HostUnreachable,

@@ -38,6 +38,7 @@ class InboundConnection(Leg):
     @ivar record: The access line in the making.
     @ivar peer: The client's address, which a load balancer may tell better
         than the transport.
+    @ivar ended: The client sends no more.
     @ivar gone: The client is not there any more.
     """
 
@@ -55,7 +56,7 @@ class InboundConnection(Leg):
         self._answered = False
         self._closing = False
         self._paused = False
-        self._ended = False
+        self.ended = False
 
     def connectionMade(self) -> None:
         """
@@ -126,6 +127,16 @@ class InboundConnection(Leg):
         self.hold(Lingering(self))
         self.transport.loseConnection()
 
+    def leave(self, reason: str) -> None:
+        """
+        Close, since there is nothing more to say.
+
+        @param reason: Why, for the log.
+        """
+        self.note(reason)
+        self._closing = True
+        self.transport.loseConnection()
+
     def keepEarlyData(self, pending: int) -> None:
         """
         Read no more of a client that has sent enough for now.
@@ -160,6 +171,12 @@ class InboundConnection(Leg):
         if self._paused:
             self._paused = False
             self.transport.resumeProducing()
+
+    def protectionBroken(self, error: SOCKSProxyError) -> None:
+        """
+        See L{Leg.protectionBroken}.
+        """
+        self.abort(str(error))
 
     def clientLost(self, reason: Failure) -> None:
         """
@@ -212,7 +229,7 @@ class InboundConnection(Leg):
         self._deadline.stop()
         if message:
             writeThrough(self.transport, message)
-        if self._ended:
+        if self.ended:
             self.transport.loseConnection()
             return
         self.hold(Lingering(self))
@@ -223,7 +240,7 @@ class InboundConnection(Leg):
         )
 
     def _expire(self) -> None:
-        if self._ended:
+        if self.ended:
             self.note("client closed during handshake")
             self.transport.loseConnection()
         else:

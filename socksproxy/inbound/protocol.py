@@ -10,7 +10,7 @@ Everything after that is the same for all of them and stands here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from twisted.cred.credentials import ICredentials
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
@@ -76,7 +76,7 @@ class InboundProtocol(InboundConnection):
         self._avatar: IProxyAvatar | None = None
         self._logout: Callable[[], object] | None = None
         self._login: LoginAttempt | None = None
-        self._attempt: Deferred[None] | None = None
+        self._attempt: Deferred[Any] | None = None
         self._relay: Relay | None = None
 
     def connectionMade(self) -> None:
@@ -180,7 +180,7 @@ class InboundProtocol(InboundConnection):
         """
 
         def failed(failure: Failure) -> None:
-            if self.gone and failure.check(CancelledError):
+            if (self.gone or self._closing) and failure.check(CancelledError):
                 return
             error = failure.value
             if not isinstance(error, RequestFailed):
@@ -189,7 +189,9 @@ class InboundProtocol(InboundConnection):
             if not self.gone:
                 self.refuse(refused(error), error)
 
-        self._attempt = outcome.addCallbacks(granted, failed)
+        # Perhaps it is there already, and serves the client before this returns.
+        self._attempt = outcome
+        outcome.addCallbacks(granted, failed)
 
     def join(self, target: Leg, message: bytes, answers: Answers) -> None:
         """
@@ -206,7 +208,7 @@ class InboundProtocol(InboundConnection):
         self._relay = Relay(
             self.inbound.clock, self, target, self.inbound.timers.relay, self._relayEnded
         )
-        self._relay.start(answers.takeEarlyData(), self._ended)
+        self._relay.start(answers.takeEarlyData(), self.ended)
 
     def serve(self, receiver: Receiver, places: int = 1) -> None:
         """
@@ -246,7 +248,7 @@ class InboundProtocol(InboundConnection):
         The client sends no more. That is the end of an unfinished handshake;
         a request under way goes on, and the target will be told.
         """
-        self._ended = True
+        self.ended = True
         login = self._login
         unanswered = login is not None and not (login.decided or login.rejected)
         if self._attempt is None and not unanswered:
@@ -286,7 +288,7 @@ class InboundProtocol(InboundConnection):
 
     def _loginDecided(self, result: Result) -> Result:
         if not self.gone:
-            if self._ended:
+            if self.ended:
                 # It has made its request by now, or never will.
                 self._deadline.spend()
             self._deadline.start()

@@ -182,6 +182,8 @@ class _RemoteConduit:
     A conduit through a proxy.
     """
 
+    dropped = (0, 0)
+
     def __init__(self, association: RelayedDatagrams, policy: IAddressPolicy) -> None:
         self._association = association
         self._policy = policy

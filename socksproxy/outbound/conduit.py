@@ -12,20 +12,19 @@ written to lately (address-dependent filtering), unless that is lifted.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from ipaddress import IPv4Address
+from socket import AF_INET6, inet_ntop
 
-from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTime
 from twisted.internet.protocol import DatagramProtocol
-from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksproxy.address import Destination, IPAddress, hostFromText
 from socksproxy.errors import GeneralFailure, NotAllowed, RequestFailed
-from socksproxy.events import log
 from socksproxy.exposure import Exposure
 from socksproxy.interfaces import IDatagramConduit, Received
+from socksproxy.outbound.names import DatagramNames
 from socksproxy.outbound.vetting import Vetting
 from socksproxy.relay.datagrams import sendDatagram
 
@@ -45,19 +44,6 @@ GRAIN = 1.0
 Seconds within which nobody cares which mapping was used first.
 """
 
-NAME_LIFETIME = 60.0
-"""
-Seconds for which the address of a name is used without asking again.
-"""
-
-MAX_NAMES = 256
-
-MAX_WAITING = 16
-"""
-Datagrams that wait for one name to be resolved.
-"""
-
-
 _BROADCAST = IPv4Address("255.255.255.255")
 
 
@@ -76,22 +62,6 @@ class _Mapping:
     moved: float
 
 
-@dataclass(eq=False, slots=True)
-class _Name:
-    """
-    A name that the client writes to.
-
-    @ivar address: What it stands for, once that is known.
-    @ivar expires: When that has to be asked again.
-    @ivar waiting: Datagrams and ports that wait for it.
-    """
-
-    address: IPAddress | None = None
-    expires: float = 0.0
-    waiting: list[tuple[bytes, int]] = field(default_factory=list)
-    asking: Deferred[list[IPAddress]] | None = None
-
-
 class _Socket(DatagramProtocol):
     """
     The conduit's end of its socket; each socket has its own, since the last
@@ -100,11 +70,18 @@ class _Socket(DatagramProtocol):
 
     noisy = False
 
-    def __init__(self, conduit: DirectConduit) -> None:
+    def __init__(self, conduit: DirectConduit | None) -> None:
         self._conduit = conduit
 
     def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
-        self._conduit.datagramReceived(datagram, addr)
+        if self._conduit is not None:
+            self._conduit.datagramReceived(datagram, addr)
+
+    def leave(self) -> None:
+        """
+        Let go of the conduit, which has another socket, or none any more.
+        """
+        self._conduit = None
 
 
 @implementer(IDatagramConduit)
@@ -137,16 +114,23 @@ class DirectConduit:
         self._received = received
         self._fullCone = fullCone
         self._idle = idle
-        self._socket = _Socket(self)
+        self._socket = _Socket(None)
         self._port: IListeningPort | None = None
         self._mapped = ""
         self._mappings: OrderedDict[Destination, _Mapping] = OrderedDict()
         # Of each host, in the socket's form, how many mappings there are.
         self._hosts: Counter[str] = Counter()
-        self._names: OrderedDict[str, _Name] = OrderedDict()
+        self._names = DatagramNames(vetting, clock, self.send)
         self._sources: dict[tuple[str, int], Destination] = {}
         self._expiring: IDelayedCall | None = None
         self._closed = False
+
+    @property
+    def dropped(self) -> tuple[int, int]:
+        """
+        See L{IDatagramConduit}.
+        """
+        return self._names.dropped
 
     @property
     def mappings(self) -> int:
@@ -173,7 +157,7 @@ class DirectConduit:
         """
         Pass on what the client may get.
         """
-        if addr[0] not in self._hosts and not (self._fullCone and self._port is not None):
+        if addr[0] not in self._hosts and not self._fullCone:
             return
         source = self._sources.get(addr)
         if source is None:
@@ -191,12 +175,9 @@ class DirectConduit:
         See L{IDatagramConduit}.
         """
         self._closed = True
-        for name in self._names.values():
-            name.waiting.clear()
-            if name.asking is not None:
-                name.asking.cancel()
-        self._names.clear()
+        self._names.close()
         self._forgetAll()
+        self._received = _nowhere
 
     def _sendElsewhere(self, data: bytes, destination: Destination) -> bool:
         """
@@ -206,60 +187,19 @@ class DirectConduit:
             return False
         host = destination.host
         if isinstance(host, str):
-            return self._sendToName(data, host, destination.port)
+            return self._names.send(data, host, destination.port)
         try:
             _checkUnicast(host)
             self._vetting.check(host)
+            if self._exposure.relaysAt(host, destination.port):
+                raise NotAllowed("datagrams of a relay do not go to a relay")
             sockaddr = (self._open(host), destination.port)
         except RequestFailed:
+            if not self._mappings:
+                self._forgetAll()
             return False
         self._remember(destination, sockaddr)
         return sendDatagram(self._socket.transport, data, sockaddr)
-
-    def _sendToName(self, data: bytes, host: str, port: int) -> bool:
-        now = self._clock.seconds()
-        name = self._names.get(host)
-        if name is None:
-            if len(self._names) >= MAX_NAMES and not self._forgetName():
-                return False
-            name = self._names[host] = _Name()
-        if name.address is not None and now < name.expires:
-            return self.send(data, Destination(name.address, port))
-        if len(name.waiting) >= MAX_WAITING:
-            return False
-        name.waiting.append((data, port))
-        if name.asking is None:
-            # Perhaps it is answered at once.
-            name.asking = self._vetting.addressesOf(host)
-            name.asking.addCallbacks(
-                self._found, self._notFound, callbackArgs=(name,), errbackArgs=(host, name)
-            )
-        return True
-
-    def _forgetName(self) -> bool:
-        """
-        Make room for another name.
-        """
-        for host, name in self._names.items():
-            if name.asking is None:
-                del self._names[host]
-                return True
-        return False
-
-    def _found(self, addresses: list[IPAddress], name: _Name) -> None:
-        name.asking = None
-        name.expires = self._clock.seconds() + NAME_LIFETIME
-        name.address = addresses[0]
-        waiting, name.waiting = name.waiting, []
-        for data, port in waiting:
-            self.send(data, Destination(name.address, port))
-
-    def _notFound(self, failure: Failure, host: str, name: _Name) -> None:
-        # Asked again with the next datagram; the resolver has bounds.
-        name.asking = None
-        self._names.pop(host, None)
-        if not failure.check(RequestFailed) and not self._closed:
-            log.failure("A look-up failed in an unforeseen way", failure)
 
     def _open(self, host: IPAddress) -> str:
         """
@@ -281,7 +221,8 @@ class DirectConduit:
             return f"{self._mapped}{host}"
         if not self._mapped:
             raise GeneralFailure("this host has no IPv6")
-        return str(host)
+        # As the kernel will write it when an answer comes.
+        return inet_ntop(AF_INET6, host.packed)
 
     def _remember(self, destination: Destination, sockaddr: tuple[str, int]) -> None:
         while len(self._mappings) >= MAX_MAPPINGS:
@@ -322,7 +263,8 @@ class DirectConduit:
             self._expiring = None
         port, self._port = self._port, None
         if port is not None:
-            port.stopListening()
+            self._socket.leave()
+            self._exposure.close(port)
 
 
 def _checkUnicast(host: IPAddress) -> None:
@@ -333,3 +275,9 @@ def _checkUnicast(host: IPAddress) -> None:
     """
     if host.is_multicast or host.is_unspecified or host == _BROADCAST:
         raise NotAllowed("not the address of a host")
+
+
+def _nowhere(data: bytes, source: Destination) -> None:
+    """
+    Nobody is there any more.
+    """

@@ -125,6 +125,7 @@ class DirectOutbound:
                 self._exposure,
                 self._clock,
                 peers,
+                4 if isinstance(expected.host, str) else expected.host.version,
                 settings.bindTimeout,
                 settings.strangersFail,
             )

@@ -13,6 +13,7 @@ from twisted.internet.protocol import Factory
 from zope.interface import implementer
 
 from socksproxy.address import Destination, Host, IPAddress
+from socksproxy.errors import AddressTypeNotSupported
 from socksproxy.interfaces import IBoundPort, IDatagramConduit, IOutbound, IProxyAvatar, Received
 from socksproxy.policy.services import DEFAULT_SERVICES, PendingBinds, Services, require
 from socksproxy.relay import Leg
@@ -94,14 +95,16 @@ class ProxyAvatar:
 
         return maybeDeferred(resolve)
 
-    def reverse(self, address: IPAddress) -> Deferred[str]:
+    def reverse(self, host: Host) -> Deferred[str]:
         """
         See L{IProxyAvatar}.
         """
 
         def reverse() -> Deferred[str]:
             require(self._services.resolve, "RESOLVE_PTR")
-            return self._outbound.reverse(address)
+            if isinstance(host, str):
+                raise AddressTypeNotSupported("a name has no name")
+            return self._outbound.reverse(host)
 
         return maybeDeferred(reverse)
 

@@ -30,6 +30,11 @@ class Services:
     udp: bool | None = None
     resolve: bool = False
 
+    def __post_init__(self) -> None:
+        # Anything else that is true would let everybody in.
+        if not all(switch in (None, True, False) for switch in (self.bind, self.udp)):
+            raise ValueError("a service is on, off, or for trusted clients")
+
     def grantedTo(self, trusted: bool) -> Services:
         """
         Decide what has been left open.

@@ -9,6 +9,8 @@ from socksproxy.socks._events import (
     ProtectionEstablished,
     Send,
 )
+from socksproxy.socks.client import SOCKS5Client
+from socksproxy.socks.endpoints import SOCKS4ClientEndpoint, SOCKS5ClientEndpoint
 from socksproxy.socks.gssapi import GSSAPI, ProtectionLevel
 from socksproxy.socks.methods import Method, NoAuthentication, Principal, UsernamePassword
 from socksproxy.socks.protocol import SOCKS4Factory, SOCKS5Factory
@@ -23,7 +25,10 @@ __all__ = [
     "Principal",
     "ProtectionEstablished",
     "ProtectionLevel",
+    "SOCKS4ClientEndpoint",
     "SOCKS4Factory",
+    "SOCKS5Client",
+    "SOCKS5ClientEndpoint",
     "SOCKS5Factory",
     "Send",
     "UsernamePassword",

@@ -14,14 +14,9 @@ from collections.abc import Callable
 
 from socksproxy.buffer import Buffer
 from socksproxy.errors import LocalProtocolError, RemoteProtocolError, RequestFailed
+from socksproxy.negotiation import EARLY_DATA_LIMIT
 from socksproxy.socks._events import Event, Failed, Protection, Send
 from socksproxy.socks._wire1961 import MAX_FRAME
-
-EARLY_DATA_LIMIT = 2 * 65536
-"""
-Octets kept that came before their time. Reading is to be paused at half of
-it; the other half is room for what had been read by then.
-"""
 
 Step = Callable[[], list[Event] | None]
 
@@ -51,9 +46,11 @@ class Machine:
     @property
     def pending(self) -> int:
         """
-        How many octets are kept that nobody has looked at yet.
+        How many octets are kept that nobody will look at before this machine
+        has been told something. Those of an unfinished message do not count:
+        it ends only if more are read.
         """
-        return len(self._buffer)
+        return len(self._buffer) if self._step is None else 0
 
     def receive(self, data: bytes) -> list[Event]:
         """

@@ -59,7 +59,11 @@ class Association(Handshake):
         self._conduit: IDatagramConduit | None = None
         self._datagrams: ClientDatagrams | None = None
         self._port: IListeningPort | None = None
+        inbound = connection.inbound
+        self._exposure = inbound.exposure or Exposure(inbound.clock)
         self._discarded = 0
+        self._seen = 0
+        self._used = 0.0
         self._watching: IDelayedCall | None = None
 
     def start(self, source: Destination) -> None:
@@ -90,9 +94,8 @@ class Association(Handshake):
         """
         The client closes its half, and that ends the association.
         """
-        self.connection.note("client closed")
+        self.connection.leave("client closed")
         self._close()
-        self.connection.transport.loseConnection()
 
     def connectionLost(self, reason: Failure) -> None:
         """
@@ -104,9 +107,11 @@ class Association(Handshake):
 
     def _associated(self, conduit: IDatagramConduit, source: Destination) -> None:
         self._conduit = conduit
-        if self.connection.gone:
+        if self.connection.gone or self.connection.ended:
             self._close()
+            self.connection.leave("client closed")
             return
+        earlyData = self._answers.takeEarlyData()
         try:
             if self._protection is not None and not self._protection.carriesDatagrams:
                 raise CommandNotSupported("this protection is not for datagrams")
@@ -118,9 +123,10 @@ class Association(Handshake):
             return
         host = None if isinstance(bound.host, str) else bound.host
         self.connection.answer(self._answers.granted(host, bound.port))
+        self._used = self.connection.inbound.clock.seconds()
+        self._watch()
         # What the client has sent too early means nothing.
-        self._discarded = len(self._answers.takeEarlyData())
-        self._watch(-1)
+        self.dataReceived(earlyData)
 
     def _listen(self, conduit: IDatagramConduit, source: Destination) -> Destination:
         """
@@ -142,7 +148,7 @@ class Association(Handshake):
             Reassembly() if inbound.reassembling else None,
             self._protection,
         )
-        exposure = inbound.exposure or Exposure(inbound.clock)
+        exposure = self._exposure
         local, _ = self.connection.localAddress()
         interface = local or _LOOPBACK
         self._port = exposure.listenUDP(self._datagrams, str(interface))
@@ -154,34 +160,46 @@ class Association(Handshake):
         if self._datagrams is not None:
             self._datagrams.send(data, source)
 
-    def _watch(self, seen: int) -> None:
+    def _watch(self) -> None:
         """
         End an association that nothing has gone through for long, as a relay
         of streams is ended.
-
-        @param seen: How many datagrams there had been by the last time.
         """
+        self._watching = None
         idle = self.connection.inbound.timers.relay.idle
+        clock = self.connection.inbound.clock
         record = self.connection.record
         count = record.datagramsSent + record.datagramsReceived
-        if seen == count:
+        if count != self._seen:
+            self._seen = count
+            self._used = clock.seconds()
+        if not idle:
+            return
+        if clock.seconds() - self._used >= idle:
             self.connection.note("idle for too long")
             self._close()
             abort(self.connection.transport)
-        elif idle:
-            clock = self.connection.inbound.clock
-            self._watching = clock.callLater(idle, self._watch, count)
+        else:
+            self._watching = clock.callLater(idle / 8, self._watch)
 
     def _close(self) -> None:
         """
         Close both sides.
         """
-        if self._watching is not None and self._watching.active():
+        if self._watching is not None:
             self._watching.cancel()
+            self._watching = None
         port, self._port = self._port, None
         if port is not None:
-            port.stopListening()
+            self._exposure.close(port)
         conduit, self._conduit = self._conduit, None
         if conduit is not None:
             conduit.close()
-        self._datagrams = None
+            record = self.connection.record
+            dropped, octets = conduit.dropped
+            record.sent -= octets
+            record.datagramsSent -= dropped
+            record.datagramsDropped += dropped
+        datagrams, self._datagrams = self._datagrams, None
+        if datagrams is not None:
+            datagrams.close()

@@ -57,19 +57,20 @@ class Bind(Handshake):
         """
         The client does not wait any longer.
         """
-        self.connection.note("client closed while waiting for the peer")
-        self.connection.transport.loseConnection()
+        self.connection.leave("client closed while waiting for the peer")
+        self._stop()
 
     def connectionLost(self, reason: Failure) -> None:
         """
         The client is gone, and its port with it.
         """
-        self._stop()
         super().connectionLost(reason)
+        self._stop()
 
     def _listening(self, port: IBoundPort) -> None:
-        if self.connection.gone:
+        if self.connection.gone or self.connection.ended:
             port.stop()
+            self.readConnectionLost()
             return
         self._port = port
         self.connection.hold(self)

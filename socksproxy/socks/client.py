@@ -103,8 +103,17 @@ class SOCKS5Client:
         @return: What has been bound; fails with a
             L{ProxiedConnectError<socksproxy.client.errors.ProxiedConnectError>}.
         """
+
+        def bound(answer: Answer) -> Binding:
+            negotiation, address = answer
+            try:
+                return Binding(self._reactor, negotiation, reachable(address, negotiation))
+            except Exception:
+                negotiation.abandon()
+                raise
+
         asking = self._ask(Command.BIND, destinationFor(expected, port, needsPort=False))
-        return asking.addCallback(lambda answer: Binding(self._reactor, *answer))
+        return asking.addCallback(bound)
 
     def associate(self, protocol: DatagramProtocol) -> Deferred[RelayedDatagrams]:
         """
@@ -172,10 +181,16 @@ class Binding:
     @ivar address: Where the peer is to connect to.
     """
 
-    def __init__(self, reactor: Any, negotiation: Negotiation, bound: Destination) -> None:
+    def __init__(self, reactor: Any, negotiation: Negotiation, address: Destination) -> None:
+        """
+        @param reactor: Time.
+        @param negotiation: Has had its first reply.
+        @param address: What that told.
+        """
         self._reactor = reactor
         self._negotiation = negotiation
-        self.address: IAddress = addressOf(reachable(bound, negotiation))
+        self._waiting: Deferred[Destination] | None = None
+        self.address: IAddress = addressOf(address)
 
     def accept(
         self, factory: IProtocolFactory, timeout: float = ACCEPT_TIMEOUT
@@ -199,16 +214,21 @@ class Binding:
             if not result.called:
                 result.errback(failure)
 
-        waiting = self._negotiation.reply()
+        waiting = self._waiting = self._negotiation.reply()
         waiting.addTimeout(timeout, self._reactor, _nobodyCame)
         waiting.addCallback(connected).addErrback(failed)
         return result
 
     def stop(self) -> None:
         """
-        Close the port.
+        Close the port; may be called at any time. A peer that has connected
+        already stays connected.
         """
-        self._negotiation.abandon()
+        waiting = self._waiting
+        if waiting is None:
+            self._negotiation.abandon()
+        elif not waiting.called:
+            waiting.cancel()
 
 
 def reachable(bound: Destination, negotiation: Negotiation) -> Destination:

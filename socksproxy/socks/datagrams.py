@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import DatagramProtocol
 
 from socksproxy.address import Destination, IPAddress, hostFromText
-from socksproxy.errors import ProtocolError, RemoteProtocolError
+from socksproxy.errors import MalformedMessage, ProtocolError, RemoteProtocolError
 from socksproxy.events import AccessRecord
 from socksproxy.relay.datagrams import sendDatagram
 from socksproxy.socks._events import Protection
@@ -116,8 +116,15 @@ class ClientDatagrams(DatagramProtocol):
 
     def stopProtocol(self) -> None:
         """
+        See C{DatagramProtocol}.
+        """
+        self.close()
+
+    def close(self) -> None:
+        """
         Keep nothing, and count what waited for more.
         """
+        self._forward = _nowhere
         reassembly, self._reassembly = self._reassembly, None
         if reassembly is not None:
             self._record.datagramsDropped += reassembly.discarded + reassembly.waiting
@@ -142,7 +149,7 @@ class ClientDatagrams(DatagramProtocol):
         host, port = addr
         if hostFromText(host) != self._host:
             return False
-        return self._client is None or port == self._announced
+        return self._client is None or (port == self._announced and port != 0)
 
     def _read(self, datagram: bytes) -> tuple[bytes, Destination] | None:
         """
@@ -162,8 +169,7 @@ class ClientDatagrams(DatagramProtocol):
         if self._reassembly is not None:
             return self._reassembled(self._reassembly, read.fragment, read.destination, payload)
         if read.fragment:
-            self._record.datagramsDropped += 1
-            return None
+            raise MalformedMessage("fragments are not put together")
         if length:
             _remembered(self._destinations, head, read.destination)
         return payload, read.destination
@@ -197,3 +203,10 @@ def _remembered(memory: dict[Key, Value], key: Key, value: Value) -> Value:
         memory.clear()
     memory[key] = value
     return value
+
+
+def _nowhere(data: bytes, destination: Destination) -> bool:
+    """
+    Nobody is there any more.
+    """
+    return False

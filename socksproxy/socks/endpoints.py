@@ -18,12 +18,14 @@ as they are, so that nothing is looked up here.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet.interfaces import IStreamClientEndpoint
 
 from socksproxy.address import IPAddress
 from socksproxy.client.endpoint import TIMEOUT, ProxiedClientEndpoint, destinationFor, octetsOf
+from socksproxy.errors import RequestFailed
 from socksproxy.negotiation import ClientMachine
 from socksproxy.socks._negotiation4 import ClientNegotiation as ClientNegotiation4
 from socksproxy.socks._negotiation5 import ClientNegotiation as ClientNegotiation5
@@ -63,6 +65,8 @@ class SOCKS5ClientEndpoint(ProxiedClientEndpoint):
         """
         super().__init__(reactor, proxy, destinationFor(host, port), timeout)
         self._methods = methodsWith(username, password) if methods is None else methods
+        # What is wrong is told now and not when a connection is needed.
+        self.machine()
 
     def machine(self) -> ClientMachine:
         """
@@ -101,6 +105,10 @@ class SOCKS4ClientEndpoint(ProxiedClientEndpoint):
         """
         super().__init__(reactor, proxy, destinationFor(host, port), timeout)
         self._userID = octetsOf(userID)
+        # What is wrong is told now; that there is no word for an address is
+        # told as proxies tell it.
+        with suppress(RequestFailed):
+            self.machine()
 
     def machine(self) -> ClientMachine:
         """

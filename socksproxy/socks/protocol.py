@@ -29,7 +29,7 @@ from socksproxy.auth.credentials import OctetPassword
 from socksproxy.auth.ident import IUserID, UserID
 from socksproxy.auth.principals import IPrincipal, PrincipalChecker, TicketedPrincipal
 from socksproxy.errors import GeneralFailure, RequestFailed
-from socksproxy.events import printable
+from socksproxy.events import log, printable
 from socksproxy.inbound import Handshake, Inbound, InboundFactory, InboundProtocol
 from socksproxy.socks._events import (
     Blocking,
@@ -149,7 +149,8 @@ class SOCKS5Handshake(Handshake):
             elif isinstance(event, RequestReceived):
                 self._serve(event.command, event.destination)
             elif isinstance(event, Blocking):
-                connection.inbound.inThread(event.call).addCallback(self._resume)
+                computing = connection.inbound.inThread(event.call).addCallback(self._resume)
+                computing.addErrback(self._broken)
             elif isinstance(event, ProtectionEstablished):
                 self._protection = event.protection
                 connection.protect(event.protection)
@@ -159,6 +160,11 @@ class SOCKS5Handshake(Handshake):
     def _resume(self, _: object) -> None:
         if not self.connection.gone:
             self._actOn(self._machine.resume())
+            self.connection.keepEarlyData(self._machine.pending)
+
+    def _broken(self, failure: Failure) -> None:
+        log.failure("A login failed in an unforeseen way", failure)
+        self.connection.abort("internal error")
 
     def _serve(self, command: int, destination: Destination) -> None:
         connection, machine = self.connection, self._machine

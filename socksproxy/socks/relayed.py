@@ -20,8 +20,7 @@ from socksproxy.client.endpoint import destinationFor
 from socksproxy.client.errors import ProxyFault
 from socksproxy.client.negotiation import Negotiation
 from socksproxy.errors import LocalProtocolError, ProtocolError, RemoteProtocolError
-from socksproxy.exposure import MAX_PACKET
-from socksproxy.relay.datagrams import sendDatagram
+from socksproxy.relay.datagrams import listenUDP, sendDatagram
 from socksproxy.relay.leg import abort
 from socksproxy.socks._wireudp import MAX_DATAGRAM, decodeDatagram, encodeHead
 
@@ -86,9 +85,7 @@ class RelayedDatagrams:
         self._relayHost = normalized(host) if not isinstance(host, str) else None
         self._sockaddr = (str(host), relay.port)
         self._socket = _LocalSocket(self)
-        self._port: IListeningPort = reactor.listenUDP(
-            0, self._socket, self._interface(), MAX_PACKET
-        )
+        self._port = listenUDP(reactor, 0, self._socket, self._interface())
         negotiation.release()
         self._leg.hold(self)
         protocol.makeConnection(self)

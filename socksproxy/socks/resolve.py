@@ -11,7 +11,7 @@ from ipaddress import IPv4Address
 from twisted.internet.defer import Deferred
 
 from socksproxy.address import Destination, IPAddress
-from socksproxy.errors import AddressTypeNotSupported, NameNotFound
+from socksproxy.errors import NameNotFound
 from socksproxy.inbound import InboundProtocol
 from socksproxy.interfaces import IProxyAvatar
 from socksproxy.socks._negotiation4 import ServerNegotiation as ServerNegotiation4
@@ -56,17 +56,15 @@ def reverse(
     @param answers: Its machine.
     @param destination: The address.
     """
-    address = destination.host
-    if isinstance(address, str):
-        error = AddressTypeNotSupported("RESOLVE_PTR needs an address")
-        connection.refuse(answers.refused(error), error)
-        return
-    ip = address
 
     def answer(name: str) -> None:
         if not connection.gone:
             connection.conclude(answers.grantedName(name))
 
     connection.ask(
-        "RESOLVE_PTR", destination, lambda avatar: avatar.reverse(ip), answer, answers.refused
+        "RESOLVE_PTR",
+        destination,
+        lambda avatar: avatar.reverse(destination.host),
+        answer,
+        answers.refused,
     )

@@ -182,6 +182,8 @@ class _Connector:
         self._over = False
 
     def start(self, outcome: str) -> None:
+        self._factory.doStart()
+        self._factory.startedConnecting(self)
         if outcome == "accept":
             self._network.callLater(0, self._accept)
             return

@@ -29,6 +29,12 @@ Octets that fit into a datagram of UDP over IPv4.
 """
 
 
+SUFFICIENT = 65535
+"""
+Octets that any datagram fits into.
+"""
+
+
 def command(code: int, host: str, port: int) -> bytes:
     """
     Encode a SOCKS5 request other than to connect.
@@ -45,6 +51,13 @@ def head(host: str, port: int, fragment: int = 0) -> bytes:
     @param fragment: FRAG.
     """
     return bytes((0, 0, fragment)) + request(host, port)[3:]
+
+
+def namedHead(name: bytes, port: int) -> bytes:
+    """
+    Encode what is before the payload of a datagram for a name.
+    """
+    return b"\0\0\0\3%c%b%b" % (len(name), name, port.to_bytes(2, "big"))
 
 
 def decode(datagram: bytes) -> tuple[bytes, Endpoint]:
@@ -174,10 +187,32 @@ class Association:
 
         @return: The payload, and where it came from.
         """
-        datagram, sender = self.socket.recvfrom(65535)
+        datagram, sender = self.socket.recvfrom(SUFFICIENT)
         if sender[:2] != self.relay:
             raise AssertionError(f"a datagram from {sender} instead of {self.relay}")
         return decode(datagram)
+
+
+def question(association: Association, target: socket.socket) -> Endpoint:
+    """
+    Send something by way of the relay.
+
+    @return: Where it came from.
+    """
+    association.send(b"question", endpointOf(target))
+    payload, (host, port, *_) = target.recvfrom(SUFFICIENT)
+    assert payload == b"question"
+    return host, port
+
+
+def assertAnswers(association: Association, target: socket.socket) -> None:
+    """
+    Check that an association works, and that nothing was on the way before.
+    """
+    target.sendto(b"answer", question(association, target))
+    assert association.receive() == (b"answer", endpointOf(target))
+    assert isQuiet(association.socket)
+    assert isQuiet(target)
 
 
 def datagramPorts(pid: int) -> list[int]:

@@ -121,6 +121,14 @@ class Realm:
         self._administer(f"addprinc -randkey {name}", f"ktadd -k {keytab} {name}")
         return str(keytab)
 
+    def changeKey(self, name: str) -> None:
+        """
+        Give a service another key than its keytab has.
+
+        @param name: Its principal without the realm.
+        """
+        self._administer(f"cpw -randkey {name}")
+
     def addUser(self, name: str) -> str:
         """
         Make a user who has just logged in.

@@ -51,7 +51,7 @@ class Responder:
 
     def _run(self) -> None:
         while True:
-            readable, _, _ = select.select([self._socket, self._end], [], [])
+            readable, _, _ = select.select([self._socket.fileno(), self._end], [], [])
             if self._end in readable:
                 return
             datagram, sender = self._socket.recvfrom(65535)

@@ -130,6 +130,27 @@ class Stream(_Connection):
         received, self._ready = self._ready[:size], self._ready[size:]
         return received
 
+    def receive(self, size: int) -> bytes:
+        """
+        Receive so many octets.
+
+        @raise AssertionError: The stream ends before.
+        """
+        data = b""
+        while len(data) < size:
+            more = self.recv(size - len(data))
+            if not more:
+                raise AssertionError(f"the stream ended after {data!r}")
+            data += more
+        return data
+
+    def echoes(self, data: bytes = b"to and fro") -> bool:
+        """
+        Tell whether this is a connection to an echo server that works.
+        """
+        self.sendall(data)
+        return self.receive(len(data)) == data
+
     def shutdown(self) -> None:
         """
         End our stream.

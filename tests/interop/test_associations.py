@@ -1,5 +1,5 @@
 """
-UDP ASSOCIATE on real sockets: who may use a relay, and for how long.
+UDP ASSOCIATE on real sockets: what gets through, and who may use a relay.
 
 That nothing was forwarded is seen without waiting: what is forbidden is sent
 first and something harmless after it on the same way, which keeps the order;
@@ -7,8 +7,7 @@ so the harmless one must be what arrives.
 """
 
 import socket
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -18,34 +17,21 @@ from tests.daemon import Daemon
 from tests.interop import client
 from tests.interop.associations import (
     MAX_UDP,
+    SUFFICIENT,
     Association,
-    Endpoint,
+    assertAnswers,
     command,
-    datagramPorts,
     datagramSocket,
     endpointOf,
     head,
     isQuiet,
+    namedHead,
+    question,
+    receiveBound,
 )
-from tests.interop.hostile import (
-    INTERNAL_ADDRESSES,
-    INTERNAL_NAMES,
-    NO_NAMES,
-    OWN_ADDRESSES,
-    OWN_NAMES,
-    PUBLIC,
-    UNDIALLED_ADDRESSES,
-    packedPort,
-)
-from tests.interop.namespaces import PROXY_ADDRESS, Namespace, NamespaceDaemon
-from tests.interop.networked import SONG, NetworkTestCase
+from tests.interop.hostile import NO_NAMES, packedPort
 from tests.interop.peers import requireIPv6
-from tests.interop.processes import descriptors, residentKiB, restingDescriptors, until
-from tests.interop.proxied import PASSWORD, USER, passwordOptions
-
-SUFFICIENT = 65535
-NOT_SUPPORTED = 7
-GONE_WITHIN = 1.0
+from tests.socksclient import NO_AUTHENTICATION
 
 
 @pytest.fixture(scope="module")
@@ -73,35 +59,6 @@ def target() -> Iterator[socket.socket]:
     """
     with datagramSocket() as made:
         yield made
-
-
-def named(name: bytes, port: int) -> bytes:
-    """
-    Encode what is before the payload of a datagram for a name.
-    """
-    return b"\0\0\0\3%c%b%b" % (len(name), name, packedPort(port))
-
-
-def question(association: Association, target: socket.socket) -> Endpoint:
-    """
-    Send something by way of the relay.
-
-    @return: Where it came from.
-    """
-    association.send(b"question", endpointOf(target))
-    payload, (host, port, *_) = target.recvfrom(SUFFICIENT)
-    assert payload == b"question"
-    return host, port
-
-
-def assertAnswers(association: Association, target: socket.socket) -> None:
-    """
-    Check that an association works, and that nothing was on the way before.
-    """
-    target.sendto(b"answer", question(association, target))
-    assert association.receive() == (b"answer", endpointOf(target))
-    assert isQuiet(association.socket)
-    assert isQuiet(target)
 
 
 class TestRelaying:
@@ -145,6 +102,38 @@ class TestRelaying:
         ):
             assert association.relay[0] == "::1"
             assertAnswers(association, target)
+
+    def test_aListenerOnEveryAddress(self, target: socket.socket) -> None:
+        """
+        Behind a listener on every address of both families, too, the relay is
+        at the address, and of the family, that the client came to.
+        """
+        requireIPv6()
+        options = ("--open-relay", "--udp", "on", "--allow-private")
+        with Daemon(*options, listen=r"tcp:0:interface=\:\:") as daemon:
+            for host in ("127.0.0.1", "::1"):
+                with Association(daemon.port, host) as association:
+                    assert association.relay[0] == host
+                    assertAnswers(association, target)
+
+    def test_overAUNIXSocket(self, tmp_path: Path, target: socket.socket) -> None:
+        """
+        A client that came by way of a path gets a relay on loopback.
+        """
+        path = tmp_path / "proxy.socket"
+        with (
+            Daemon("--listen", f"unix:{path}"),
+            socket.socket(socket.AF_UNIX) as control,
+            datagramSocket() as sender,
+        ):
+            control.settimeout(client.TIMEOUT)
+            control.connect(str(path))
+            control.sendall(NO_AUTHENTICATION + command(3, "0.0.0.0", 0))
+            assert client.receive(control, 2) == client.CHOICE
+            code, relay = receiveBound(control)
+            assert (code, relay[0]) == (client.SUCCEEDED, "127.0.0.1")
+            sender.sendto(head(*endpointOf(target)) + b"question", relay)
+            assert target.recvfrom(SUFFICIENT)[0] == b"question"
 
     def test_keepsBoundaries(self, association: Association, target: socket.socket) -> None:
         """
@@ -241,7 +230,7 @@ class TestStrangers:
             b"\0\0\0\3\xff" + b"localhost" + port,
             b"\0\0\0\4" + good[4:],
             head("127.0.0.1", 0) + b"forbidden",
-            *(named(name, endpointOf(target)[1]) + b"forbidden" for name in NO_NAMES),
+            *(namedHead(name, endpointOf(target)[1]) + b"forbidden" for name in NO_NAMES),
         )
         with datagramSocket() as other:
             for datagram in nonsense:
@@ -321,296 +310,3 @@ class TestFragments:
                 datagram = head(*endpointOf(target), fragment) + payload
                 association.socket.sendto(datagram, association.relay)
             assert target.recvfrom(SUFFICIENT)[0] == b"one two three"
-
-
-def _close(association: Association) -> None:
-    association.control.close()
-
-
-def _shutDown(association: Association) -> None:
-    association.control.shutdown(socket.SHUT_WR)
-
-
-def _reset(association: Association) -> None:
-    client.reset(association.control)
-
-
-class TestEnd:
-    """
-    An association lives as long as its connection.
-    """
-
-    @pytest.mark.parametrize("end", [_close, _shutDown, _reset])
-    def test_endsWithTheConnection(
-        self, daemon: Daemon, target: socket.socket, end: Callable[[Association], None]
-    ) -> None:
-        """
-        Within a second after the client has closed, half-closed or reset the
-        connection both sockets are gone; nothing is forwarded any more,
-        whoever it comes from.
-        """
-        pid = daemon.process.pid
-        until(lambda: datagramPorts(pid) == [], "without sockets for datagrams")
-        with Association(daemon.port) as association:
-            sender = question(association, target)
-            assert sorted(datagramPorts(pid)) == sorted((association.relay[1], sender[1]))
-            end(association)
-            until(lambda: datagramPorts(pid) == [], "gone", GONE_WITHIN)
-            datagram = head(*endpointOf(target)) + b"forbidden"
-            with datagramSocket() as stranger:
-                for origin, to in (
-                    (association.socket, association.relay),
-                    (stranger, association.relay),
-                    (target, sender),
-                ):
-                    origin.connect(to)
-                    origin.send(datagram)
-                    with pytest.raises(ConnectionRefusedError):
-                        origin.send(datagram)
-            assert isQuiet(target)
-            assert isQuiet(association.socket)
-
-    def test_leavesOthersAlone(self, daemon: Daemon, target: socket.socket) -> None:
-        """
-        The end of one association is not the end of another, and a datagram
-        for the one that is gone does not get through by the other.
-        """
-        with Association(daemon.port) as lasting:
-            with Association(daemon.port) as ending:
-                assertAnswers(ending, target)
-                assertAnswers(lasting, target)
-                relay = ending.relay
-                datagram = head(*endpointOf(target)) + b"forbidden"
-            until(lambda: relay[1] not in datagramPorts(daemon.process.pid), "gone", GONE_WITHIN)
-            lasting.socket.sendto(datagram, relay)
-            assertAnswers(lasting, target)
-
-    def test_withNothingSent(self, daemon: Daemon) -> None:
-        """
-        An association that was never used goes as well.
-        """
-        pid = daemon.process.pid
-        with Association(daemon.port) as association:
-            assert association.relay[1] in datagramPorts(pid)
-        until(lambda: association.relay[1] not in datagramPorts(pid), "gone", GONE_WITHIN)
-
-
-class TestMany:
-    """
-    A thousand associations at a time.
-    """
-
-    ASSOCIATIONS = 1000
-    DESTINATIONS = 20
-    # So many at a time that no kernel's buffer is full.
-    AT_A_TIME = 50
-    KIB_EACH = 48
-
-    def test_aThousand(self) -> None:
-        """
-        A thousand associations with twenty destinations each lose nothing,
-        take two sockets and a bounded piece of memory each, and are all gone
-        after their clients.
-        """
-        with Daemon() as daemon, ExitStack() as stack:
-            targets = [stack.enter_context(datagramSocket()) for _ in range(self.DESTINATIONS)]
-            with Association(daemon.port) as first:
-                self.exchange([first], targets)
-            pid = daemon.process.pid
-            resting, memory = restingDescriptors(pid), residentKiB(pid)
-            with ExitStack() as clients:
-                associations = [
-                    clients.enter_context(Association(daemon.port))
-                    for _ in range(self.ASSOCIATIONS)
-                ]
-                for start in range(0, self.ASSOCIATIONS, self.AT_A_TIME):
-                    self.exchange(associations[start : start + self.AT_A_TIME], targets)
-                assert len(datagramPorts(pid)) <= 2 * self.ASSOCIATIONS
-                assert descriptors(pid) - resting <= 3 * self.ASSOCIATIONS
-                assert residentKiB(pid) - memory <= self.KIB_EACH * self.ASSOCIATIONS
-            until(lambda: datagramPorts(pid) == [], "without sockets for datagrams")
-            until(lambda: descriptors(pid) <= resting, "as few descriptors as before")
-            with Association(daemon.port) as last:
-                self.exchange([last], targets)
-
-    def exchange(self, associations: Sequence[Association], targets: list[socket.socket]) -> None:
-        """
-        Send a datagram from each association to each target, and one back.
-        """
-        expected = {(b"%d" % n, endpointOf(target)) for n, target in enumerate(targets)}
-        for association in associations:
-            for payload, to in expected:
-                association.send(payload, to)
-        for target in targets:
-            for _ in associations:
-                target.sendto(*target.recvfrom(SUFFICIENT))
-        for association in associations:
-            assert {association.receive() for _ in expected} == expected
-
-
-class _NetworkMixin(NetworkTestCase):
-    """
-    @ivar ownUDP: Listens on every address of the proxy's host.
-    @ivar beyondUDP: Listens on every address behind the cable.
-    """
-
-    @classmethod
-    def options(cls) -> Sequence[str]:
-        """
-        Make a password file.
-        """
-        return passwordOptions(Path(cls.enterClassContext(tempfile.TemporaryDirectory())))
-
-    def login(self, connection: socket.socket) -> None:
-        """
-        Log in.
-        """
-        status = client.login(connection, USER.encode(), PASSWORD.encode())
-        self.assertEqual(status, client.SUCCEEDED)
-
-    def setUp(self) -> None:
-        """
-        Put the canaries up, and have an association.
-        """
-        super().setUp()
-        self.ownUDP = self.datagramCanary(self.network.host)
-        self.beyondUDP = self.datagramCanary(self.network.world)
-        self.association = self.enterContext(
-            self.network.world.call(Association, self.daemon.port, self.address, (USER, PASSWORD))
-        )
-
-    def datagramCanary(self, namespace: Namespace) -> socket.socket:
-        """
-        Listen for datagrams on every address of a namespace, of both
-        families.
-        """
-        return self.enterContext(namespace.call(datagramSocket, "::"))
-
-    def send(self, host: str | bytes, canary: socket.socket) -> None:
-        """
-        Send what names its destination.
-        """
-        port = endpointOf(canary)[1]
-        start = named(host, port) if isinstance(host, bytes) else head(host, port)
-        shown = host if isinstance(host, bytes) else host.encode()
-        self.association.socket.sendto(start + shown, self.association.relay)
-
-
-class DeniedTests(_NetworkMixin):
-    """
-    A proxy on a network for those who have a password.
-    """
-
-    def test_bindsTheAddressThatTheClientKnows(self) -> None:
-        """
-        The relay is where the client has connected to.
-        """
-        self.assertEqual(self.association.relay[0], self.address)
-
-    def test_sendsNothingToWhatIsInternal(self) -> None:
-        """
-        A datagram for an address that is the host's own or not public, for a
-        name that stands for one, or for what is no name, is not forwarded;
-        what follows it is.
-        """
-        for hosts, canary in (
-            ((*OWN_ADDRESSES, *OWN_NAMES, *NO_NAMES), self.ownUDP),
-            ((*INTERNAL_ADDRESSES, *INTERNAL_NAMES, *UNDIALLED_ADDRESSES), self.beyondUDP),
-        ):
-            for host in hosts:
-                self.send(host, canary)
-                # Twice, since a name may have to wait for its address.
-                for public in (PUBLIC[0], b"public.example"):
-                    self.send(public, self.beyondUDP)
-                    with self.subTest(host):
-                        self.assertReceives(self.beyondUDP, public)
-        self.network.host.call(self.ownUDP.sendto, b"first", ("::1", endpointOf(self.ownUDP)[1]))
-        self.assertReceives(self.ownUDP, b"first")
-
-    def test_aNameWithBoth(self) -> None:
-        """
-        Of a name's addresses a public one is written to, not an internal one.
-        """
-        for _ in range(3):
-            for canary in (self.ownUDP, self.beyondUDP):
-                self.send(b"mixed.example", canary)
-            self.assertReceives(self.beyondUDP, b"mixed.example")
-        self.assertTrue(isQuiet(self.ownUDP))
-
-    def test_fromElsewhereInTheNetwork(self) -> None:
-        """
-        Whoever else finds the relay cannot use it.
-        """
-        with self.network.world.call(datagramSocket, PUBLIC[0]) as stranger:
-            port = endpointOf(self.beyondUDP)[1]
-            stranger.sendto(head(PUBLIC[0], port) + b"forbidden", self.association.relay)
-            self.send(PUBLIC[0], self.beyondUDP)
-            self.assertReceives(self.beyondUDP, PUBLIC[0])
-            self.assertTrue(isQuiet(stranger))
-
-    def assertReceives(self, canary: socket.socket, host: str | bytes) -> None:
-        """
-        Check what comes next.
-        """
-        expected = host if isinstance(host, bytes) else host.encode()
-        self.assertEqual(canary.recvfrom(SUFFICIENT)[0], expected)
-
-
-class AllowPrivateTests(_NetworkMixin):
-    """
-    The same proxy under C{--allow-private}.
-    """
-
-    @classmethod
-    def options(cls) -> Sequence[str]:
-        """
-        Allow what is refused otherwise.
-        """
-        return (*super().options(), "--allow-private")
-
-    def test_reachesWhatIsInternal(self) -> None:
-        """
-        Every address and name that is refused without C{--allow-private} is
-        reached with it: so it is the rules alone that refuse.
-        """
-        for hosts, canary in (
-            ((*OWN_ADDRESSES, *OWN_NAMES), self.ownUDP),
-            ((*INTERNAL_ADDRESSES, *INTERNAL_NAMES), self.beyondUDP),
-        ):
-            for host in hosts:
-                # The conduit knows no host without an address.
-                if host in ("0.0.0.0", "::", "::ffff:0.0.0.0", b"0.0.0.0", b"::", b"[::]"):
-                    continue
-                with self.subTest(host):
-                    self.send(host, canary)
-                    expected = host if isinstance(host, bytes) else host.encode()
-                    self.assertEqual(canary.recvfrom(SUFFICIENT)[0], expected)
-
-
-class OpenRelayTests(NetworkTestCase):
-    """
-    A proxy for everybody, by C{--open-relay}.
-    """
-
-    def test_notForEverybody(self) -> None:
-        """
-        Somebody from elsewhere who has not logged in gets REP 7, unless
-        C{--udp on} is there, too; CONNECT is for everybody.
-        """
-        self.assertEqual(self.ask(command(3, "0.0.0.0", 0)), (NOT_SUPPORTED, b""))
-        connect = client.request(PUBLIC[0], self.beyond.port)
-        self.assertEqual(self.ask(connect), (client.SUCCEEDED, SONG))
-
-    def test_forEverybodyOnRequest(self) -> None:
-        """
-        With C{--udp on} it is for everybody.
-        """
-        listen = f"tcp:0:interface={PROXY_ADDRESS}"
-        options = ("--open-relay", "--udp", "on")
-        world = self.network.world
-        with (
-            NamespaceDaemon(self.network.host, listen, *options) as daemon,
-            world.call(Association, daemon.port, PROXY_ADDRESS) as association,
-            world.call(datagramSocket, PUBLIC[0]) as target,
-        ):
-            assertAnswers(association, target)

@@ -183,16 +183,18 @@ class NegotiationTests(RealmTestCase):
 
     def test_wrongServiceKey(self) -> None:
         """
-        A ticket for another service, or for a key that has been changed, is
-        refused, and the server says why in its log.
+        A ticket for another service is refused, and so is one for a key that
+        the server does not have yet; the server's log says what is missing.
         """
-        other = self.realm.addService("http/localhost")
-        renewed = Realm.addService(self.realm, "rcmd/127.0.0.1")
-        for keytab, service in ((other, None), (renewed, None)):
-            server, client = self.talk(GSSAPI(service, keytab=keytab), self.client())
-            self.assertIsInstance(server.failure, AuthenticationFailed)
-            self.assertIn("rcmd/localhost", str(server.failure))
-            self.assertIsInstance(client.failure, AuthenticationFailed)
+        keytab = self.realm.addService("http/localhost")
+        server, client = self.talk(GSSAPI(keytab=keytab), self.client())
+        self.assertIn("rcmd/localhost", str(server.failure))
+        self.realm.changeKey("http/localhost")
+        again, another = self.talk(GSSAPI(keytab=keytab), self.client(service="http@localhost"))
+        self.assertIn("http/localhost", str(again.failure))
+        for end in (server, client, again, another):
+            self.assertIsInstance(end.failure, AuthenticationFailed)
+            self.assertIsNone(end.protection)
 
     def test_tooLow(self) -> None:
         """
@@ -231,6 +233,32 @@ class NegotiationTests(RealmTestCase):
             self.assertIsInstance(client.failure, AuthenticationFailed)
             self.assertIn(why, str(client.failure))
             self.assertEqual(server.credentials, [])
+
+    def test_flags(self) -> None:
+        """
+        A client asks for everything that protects it, for order only where
+        there are no datagrams, and never hands its identity over.
+        """
+        gssapi = requirePackage("gssapi")
+        flag = gssapi.RequirementFlag
+        for datagrams in (False, True):
+            client = DrivenClient(ClientNegotiation(WEB, [self.client(datagrams=datagrams)]))
+            client.receive(b"\5\1")
+            keys = gssapi.Credentials(usage="accept", store={"keytab": self.keytab})
+            context = gssapi.SecurityContext(creds=keys, usage="accept")
+            context.step(client.computeAll()[4:])
+            asked = set(context.actual_flags)
+            self.assertLessEqual(
+                {
+                    flag.mutual_authentication,
+                    flag.integrity,
+                    flag.confidentiality,
+                    flag.replay_detection,
+                },
+                asked,
+            )
+            self.assertEqual(flag.out_of_sequence_detection in asked, not datagrams)
+            self.assertNotIn(flag.delegate_to_peer, asked)
 
     def test_replayedTicket(self) -> None:
         """
@@ -292,11 +320,11 @@ class ProtectionTests(RealmTestCase):
             data = client.wrap(b"pay 10")
             for position in (0, 3, 4, 6, 7, 12, 19, 20, len(data) - 1):
                 server, client = self.protections(level)
-                data = bytearray(client.wrap(b"pay 10"))
-                data[position] ^= 1
+                changed = bytearray(client.wrap(b"pay 10"))
+                changed[position] ^= 1
                 with self.subTest(level=level, position=position):
                     try:
-                        self.assertEqual(server.unwrap(bytes(data)), b"")
+                        self.assertEqual(server.unwrap(bytes(changed)), b"")
                         self.assertRaises(TruncatedStream, server.endOfStream)
                     except RemoteProtocolError:
                         self.assertRaises(RemoteProtocolError, server.unwrap, client.wrap(b"x"))
@@ -361,6 +389,23 @@ class ProtectionTests(RealmTestCase):
                     self.assertEqual(other.unwrapDatagram(sent[number]), b"%d" % number)
                 for number in (0, 1, 65, 66, 129, 298, 299):
                     self.assertRaises(MalformedMessage, other.unwrapDatagram, sent[number])
+
+    def test_jump(self) -> None:
+        """
+        After so many lost datagrams that Kerberos itself loses count of those
+        before, they are refused, and those after it are not.
+        """
+        for lost in (62, 63, 64, 65, 130):
+            server, client = self.protections(datagrams=True)
+            sent = [client.wrapDatagram(b"%d" % number) for number in range(lost + 3)]
+            server.unwrapDatagram(sent[0])
+            server.unwrapDatagram(sent[lost + 1])
+            for number in range(1, lost + 1):
+                if lost == 62:
+                    self.assertEqual(server.unwrapDatagram(sent[number]), b"%d" % number)
+                else:
+                    self.assertRaises(MalformedMessage, server.unwrapDatagram, sent[number])
+            self.assertEqual(server.unwrapDatagram(sent[lost + 2]), b"%d" % (lost + 2))
 
     def test_noDatagrams(self) -> None:
         """

@@ -142,7 +142,7 @@ class StreamTests(DaemonTestCase):
         """
         with Target(echo) as target:
             with self.through().connect(target.port) as stream:
-                self.assertTrue(client.echoes(stream, b"x" * 1000))
+                self.assertTrue(stream.echoes(b"x" * 1000))
             self.daemon.waitFor(
                 rf"SOCKS5 .*{ALICE} CONNECT 127\.0\.0\.1:{target.port} .*"
                 r"succeeded; 1000 sent, 1000 received"
@@ -190,7 +190,7 @@ class StreamTests(DaemonTestCase):
             daemon.waitFor("protection level 1 is not enough")
             for level in (ProtectionLevel.CONFIDENTIALITY, ProtectionLevel.SELECTIVE):
                 with self.through(level, daemon=daemon).connect(target.port) as stream:
-                    self.assertTrue(client.echoes(stream))
+                    self.assertTrue(stream.echoes())
 
     def test_noProtection(self) -> None:
         """
@@ -202,7 +202,7 @@ class StreamTests(DaemonTestCase):
             self.through(ProtectionLevel.NONE, daemon=daemon).connect(target.port) as stream,
         ):
             self.assertFalse(stream.protected)
-            self.assertTrue(client.echoes(stream))
+            self.assertTrue(stream.echoes())
 
     def test_besidesOthers(self) -> None:
         """
@@ -217,7 +217,7 @@ class StreamTests(DaemonTestCase):
                 self.through(daemon=daemon),
             ):
                 with guest.connect(target.port) as stream:
-                    self.assertTrue(client.echoes(stream))
+                    self.assertTrue(stream.echoes())
 
     def checkReset(self, data: bytes, stream: Stream, ends: Queue[type[OSError] | None]) -> None:
         """
@@ -281,7 +281,7 @@ class OtherCommandTests(DaemonTestCase):
                 stream = stack.enter_context(binding.accept())
                 self.assertEqual(stream.bound, peer.getsockname())
                 peer.sendall(b"220 hello")
-                self.assertEqual(client.receive(stream, 9), b"220 hello")
+                self.assertEqual(stream.receive(9), b"220 hello")
                 stream.sendall(b"QUIT")
                 self.assertEqual(client.receive(peer, 4), b"QUIT")
 

@@ -136,18 +136,31 @@ class AddressTests(BoundTestCase):
         self.assertEqual(len(self.network.listeners), 1)
         self.assertEqual(self.network.getDelayedCalls(), [])
 
-    def test_noWay(self) -> None:
+    def unreachable(self) -> Exposure:
         """
-        Where there is no way to the peer nothing is opened.
+        Be on a host from which there is no way anywhere.
         """
 
         def route(peer: IPAddress) -> NoReturn:
             raise NetworkUnreachable
 
-        exposure = Exposure(self.network, route=route)
-        for peers in ([ip_address(PEER)], None):
-            self.assertRaises(NetworkUnreachable, BoundPort, exposure, self.network, peers)
+        return Exposure(self.network, route=route)
+
+    def test_noWay(self) -> None:
+        """
+        Where there is no way to the peer nothing is opened.
+        """
+        self.assertRaises(
+            NetworkUnreachable, BoundPort, self.unreachable(), self.network, [ip_address(PEER)]
+        )
         self.assertEqual(self.network.listeners, [])
+
+    def test_noWayToAnybody(self) -> None:
+        """
+        Where there is no way out at all, anybody is somebody on this host.
+        """
+        port = BoundPort(self.unreachable(), self.network, None)
+        self.assertEqual(str(port.address.host), "127.0.0.1")
 
 
 class PeerTests(BoundTestCase):

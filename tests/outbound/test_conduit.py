@@ -120,16 +120,16 @@ class SendTests(ConduitTestCase):
 
     def test_twoConduits(self) -> None:
         """
-        Two clients have two ports.
+        Two clients have two ports, and each gets its own answers.
         """
+        got: list[bytes] = []
         self.conduit()
         self.send()
-        (first,) = self.opened
-        self.conduit(network=self.network)
+        self.conduit(network=self.network, received=lambda data, source: got.append(data))
         self.send()
         self.assertEqual(len({datagrams.port for datagrams in self.opened}), 2)
-        first.peerSends(b"answer", ONE, 53)
-        self.assertEqual(self.received, [])
+        self.opened[1].peerSends(b"answer", ONE, 53)
+        self.assertEqual((self.received, got), ([], [b"answer"]))
 
 
 class RefusalTests(ConduitTestCase):

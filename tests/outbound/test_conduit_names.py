@@ -4,7 +4,7 @@ Tests for L{socksproxy.outbound.conduit}: names.
 
 from __future__ import annotations
 
-from socksproxy.outbound.conduit import MAX_NAMES, MAX_WAITING, NAME_LIFETIME
+from socksproxy.outbound.names import MAX_NAMES, MAX_WAITING, NAME_LIFETIME
 from tests.memoryproxy import DenyNetworks
 from tests.outbound.conduits import ONE, TWO, ConduitTestCase
 

@@ -121,3 +121,69 @@ class ConnectionLimitsTests(SynchronousTestCase):
         self.assertGreaterEqual(limits.total, 1000)
         self.assertLess(limits.perSource, limits.total)
         self.assertLess(limits.handshakes, limits.total)
+
+
+class WidenTests(SynchronousTestCase):
+    """
+    Connections that take more than one place.
+    """
+
+    def test_places(self) -> None:
+        """
+        They do so in all, and give all of their places back when they are
+        gone, once.
+        """
+        limits = ConnectionLimits(total=4)
+        slot = limits.admit()
+        slot.widen(2)
+        limits.admit()
+        self.assertRaises(TooManyConnections, limits.admit)
+        for _ in range(2):
+            slot.release()
+        again = [limits.admit() for _ in range(3)]
+        self.assertRaises(TooManyConnections, limits.admit)
+        for each in again:
+            each.release()
+        self.assertEqual(limits._open, 1)
+
+    def test_noRoom(self) -> None:
+        """
+        Where there is no room for all of them none is taken, and the
+        connection keeps the place that it has.
+        """
+        limits = ConnectionLimits(total=3)
+        slot = limits.admit()
+        limits.admit()
+        self.assertRaises(TooManyConnections, slot.widen, 2)
+        slot.widen(1)
+        self.assertRaises(TooManyConnections, slot.widen, 1)
+        self.assertRaises(TooManyConnections, limits.admit)
+        slot.release()
+        self.assertEqual(limits._open, 1)
+
+    def test_source(self) -> None:
+        """
+        For its source it is one connection, whether it was widened before or
+        after that was known.
+        """
+        limits = ConnectionLimits(perSource=2)
+        first, second = limits.admit(), limits.admit()
+        first.attribute("192.0.2.1")
+        first.widen(1)
+        second.widen(1)
+        second.attribute("192.0.2.1")
+        self.assertRaises(TooManyConnections, limits.admit().attribute, "192.0.2.1")
+        first.release()
+        second.release()
+        self.assertEqual(len(limits._sources), 0)
+
+    def test_handshake(self) -> None:
+        """
+        It is one handshake.
+        """
+        limits = ConnectionLimits(handshakes=1)
+        slot = limits.admit()
+        slot.widen(3)
+        slot.handshakeDone()
+        limits.admit()
+        self.assertRaises(TooManyConnections, limits.admit)

@@ -30,9 +30,7 @@ class ServicesTests(SynchronousTestCase):
         What has been switched on or off is so for everybody, each for itself.
         """
         for trusted in (True, False):
-            self.assertEqual(
-                Services(bind=True).grantedTo(trusted), Services(True, trusted, False)
-            )
+            self.assertEqual(Services(bind=True).grantedTo(trusted), Services(True, trusted, False))
             self.assertEqual(
                 Services(bind=False).grantedTo(trusted), Services(False, trusted, False)
             )
@@ -41,6 +39,15 @@ class ServicesTests(SynchronousTestCase):
                 Services(udp=False).grantedTo(trusted), Services(trusted, False, False)
             )
             self.assertTrue(Services(resolve=True).grantedTo(trusted).resolve)
+
+    def test_nothingElse(self) -> None:
+        """
+        A switch is on, off or undecided. Anything else, such as a word, would
+        count as on for everybody.
+        """
+        for switch in ("auto", "off", "", 2):
+            for name in ("bind", "udp"):
+                self.assertRaises(ValueError, Services, **{name: switch})
 
     def test_require(self) -> None:
         """

@@ -345,6 +345,57 @@ class ProtectedClientTests(SynchronousTestCase):
         self.assertEqual(client.machine.receive(b"\1\1"), [])
 
 
+class QuietMethod:
+    """
+    A method whose client computes, and then protects everything, without
+    having read anything of the server.
+    """
+
+    code = 0x82
+
+    def serverNegotiation(self) -> ServerSubNegotiation:
+        """
+        See L{Method<socksproxy.socks.methods.Method>}.
+        """
+        raise NotImplementedError
+
+    def clientNegotiation(self) -> ClientSubNegotiation:
+        """
+        See L{Method<socksproxy.socks.methods.Method>}.
+        """
+        return _QuietClient()
+
+
+class _QuietClient:
+    def __init__(self) -> None:
+        protection, _ = established()
+        self._events: list[Event] = [
+            Blocking(lambda: None),
+            ProtectionEstablished(protection),
+        ]
+
+    def start(self) -> bytes:
+        return b""
+
+    def receive(self, buffer: Buffer) -> Sequence[Event] | None:
+        return [self._events.pop(0)] if self._events else None
+
+
+class QuietTests(SynchronousTestCase):
+    """
+    A client that has all it needs without being told anything.
+    """
+
+    def test_goesOn(self) -> None:
+        """
+        The request follows at once, under the protection.
+        """
+        client = DrivenClient(ClientNegotiation(WEB, [QuietMethod()]))
+        client.receive(b"\5\x82")
+        peer, _ = established()
+        self.assertEqual(peer.unwrap(client.computeAll()), REQUEST)
+
+
 class EventTests(SynchronousTestCase):
     """
     What events show.

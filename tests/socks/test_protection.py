@@ -351,6 +351,16 @@ class DatagramTests(SynchronousTestCase):
         for number in range(WINDOW + 1):
             self.refused(sent[number])
 
+    def test_lowNumbers(self) -> None:
+        """
+        That holds for peers that begin to count at nothing, too.
+        """
+        self.peer.number = 0
+        sent = self.sent(4)
+        self.assertEqual(self.protection.unwrapDatagram(sent[2]), b"2")
+        self.refused(sent[1])
+        self.assertEqual(self.protection.unwrapDatagram(sent[3]), b"3")
+
     def test_notAFrame(self) -> None:
         """
         A datagram that is less than a frame, more than one, of another type or

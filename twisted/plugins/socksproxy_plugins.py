@@ -1,15 +1,22 @@
 """
 What socksproxy adds to Twisted: C{twistd socksproxy}, C{--auth passwords:},
-C{--auth gssapi:} and C{--auth isolation:}.
+C{--auth gssapi:}, C{--auth isolation:}, and C{tcp+tls:} among the endpoint
+strings of servers.
 
 This module is loaded by every program that looks for plugins, so it imports
 nothing of socksproxy before that is asked for.
 """
 
+from typing import Any
+
 from twisted.application.service import ServiceMaker
 from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IAnonymous, IUsernamePassword
 from twisted.cred.strcred import ICheckerFactory
+from twisted.internet.interfaces import (
+    IStreamServerEndpoint,
+    IStreamServerEndpointStringParser,
+)
 from twisted.plugin import IPlugin
 from zope.interface import Interface, implementer
 
@@ -129,3 +136,25 @@ class IsolationCheckerFactory:
 
 
 isolationCheckerFactory = IsolationCheckerFactory()
+
+
+@implementer(IStreamServerEndpointStringParser, IPlugin)
+class TLSServerParser:
+    """
+    Makes C{tcp+tls:PORT:certificate=PATH} a TLS server endpoint.
+    """
+
+    prefix = "tcp+tls"
+
+    def parseStreamServer(
+        self, reactor: Any, *args: str, **parameters: str
+    ) -> IStreamServerEndpoint:
+        """
+        See C{IStreamServerEndpointStringParser}.
+        """
+        from socksproxy.endpointparsers import tlsServer
+
+        return tlsServer(reactor, *args, **parameters)
+
+
+tlsServerParser = TLSServerParser()

@@ -1,0 +1,3 @@
+"""
+Finding out whether a proxy works: C{python -m socksproxy check URL}.
+"""

@@ -1,0 +1,85 @@
+"""
+What endpoint strings of ours mean.
+
+Every Twisted program loads the plugins that lead here, so that nothing else
+is imported before an endpoint is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.interfaces import IStreamServerEndpoint
+
+TLS_SERVER = "tcp+tls"
+"""
+The prefix of TLS servers. Twisted's own C{tls:} reads a folder of
+certificates, and no authority for clients.
+"""
+
+
+def tlsServer(reactor: Any, *args: str, **parameters: str) -> IStreamServerEndpoint:
+    """
+    Read C{tcp+tls:PORT:certificate=PATH[:privateKey=PATH][:clientCA=PATH]
+    [:interface=ADDRESS][:backlog=NUMBER]}.
+
+    @param reactor: The reactor.
+    @param args: The port.
+    @param parameters: The rest.
+    @raise TypeError: Something is missing, or means nothing.
+    @raise ValueError: Something that should be a number is none.
+    @raise ConfigurationError: A file cannot be used.
+    """
+    from twisted.internet.endpoints import TCP4ServerEndpoint, TCP6ServerEndpoint
+
+    from socksproxy.tls import serverTLS, wrapTLSServer
+
+    given = _named(args, parameters, "port")
+    _checkNames(
+        TLS_SERVER,
+        given,
+        required=("port", "certificate"),
+        optional=("privateKey", "clientCA", "interface", "backlog"),
+    )
+    creator = serverTLS(given["certificate"], given.get("privateKey"), given.get("clientCA"))
+    interface = given.get("interface", "")
+    endpoint = TCP6ServerEndpoint if ":" in interface else TCP4ServerEndpoint
+    port = _number(given, "port", 0)
+    return wrapTLSServer(
+        reactor, endpoint(reactor, port, _number(given, "backlog", 50), interface), creator
+    )
+
+
+def _named(args: tuple[str, ...], parameters: dict[str, str], *names: str) -> dict[str, str]:
+    """
+    Give all parameters by their names.
+
+    @param names: Those that may stand without.
+    """
+    if len(args) > len(names):
+        raise TypeError(f"{args[len(names)]} stands there without a name")
+    positional = dict(zip(names, args, strict=False))
+    twice = positional.keys() & parameters.keys()
+    if twice:
+        raise TypeError(f"{min(twice)} is given twice")
+    return {**positional, **parameters}
+
+
+def _checkNames(
+    prefix: str, given: dict[str, str], required: tuple[str, ...], optional: tuple[str, ...]
+) -> None:
+    for name in required:
+        if not given.get(name):
+            raise TypeError(f"{prefix}: needs {name}=")
+    for name, value in given.items():
+        if name not in required + optional:
+            raise TypeError(f"{name} means nothing for {prefix}:")
+        if not value and name != "interface":
+            raise TypeError(f"{name}= is empty")
+
+
+def _number(given: dict[str, str], name: str, default: int) -> int:
+    text = given.get(name, str(default))
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError(f"{name} is no number: {text}")
+    return int(text)

@@ -1,0 +1,145 @@
+"""
+TLS clients of ours in memory, and the servers that they talk to.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import (
+    IOpenSSLClientConnectionCreator,
+    IProtocol,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+)
+from twisted.internet.protocol import Factory, Protocol
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from socksproxy.testing import MemoryTransport, ScriptedNetwork
+from socksproxy.tls import wrapTLSClient
+from tests.certificates import Authority, Issued
+from tests.files import temporaryFolder
+from tests.tlspeer import Line, TLSPeer, serverContext
+
+ADDRESS = "192.0.2.1"
+
+
+class Recording(Protocol):
+    """
+    An application that keeps what it is given.
+
+    @ivar received: The bytes.
+    @ivar reason: Why its connection was lost.
+    """
+
+    def __init__(self, greeting: bytes = b"") -> None:
+        self._greeting = greeting
+        self.received = b""
+        self.reason: BaseException | None = None
+
+    def connectionMade(self) -> None:
+        """
+        Speak first.
+        """
+        if self._greeting:
+            self.transport.write(self._greeting)
+
+    def dataReceived(self, data: bytes) -> None:
+        """
+        Keep the bytes.
+        """
+        self.received += data
+
+    def connectionLost(self, reason: Failure = Failure(ConnectionDone())) -> None:  # noqa: B008
+        """
+        Keep the reason.
+        """
+        self.reason = reason.value
+
+
+class Applications(Factory):
+    """
+    Makes L{Recording}s.
+
+    @ivar made: Those that there are.
+    """
+
+    noisy = False
+
+    def __init__(self, greeting: bytes = b"") -> None:
+        self._greeting = greeting
+        self.made: list[Recording] = []
+
+    def buildProtocol(self, addr: object) -> Recording:
+        """
+        See C{IProtocolFactory}.
+        """
+        self.made.append(Recording(self._greeting))
+        return self.made[-1]
+
+
+class TLSClientTestCase(SynchronousTestCase):
+    """
+    Tests with a client of ours and a server in memory.
+
+    @ivar network: Where the server is.
+    @ivar authority: Who has signed its certificate.
+    @ivar applications: What the client makes.
+    """
+
+    def setUp(self) -> None:
+        """
+        Make a network and an authority.
+        """
+        self.folder = temporaryFolder(self)
+        self.authority = Authority(self.folder)
+        self.network = ScriptedNetwork({f"{ADDRESS}:1443": "accept"})
+        self.applications = Applications(b"secret")
+
+    def endpoint(
+        self, creator: IOpenSSLClientConnectionCreator, timeout: float = 30.0
+    ) -> IStreamClientEndpoint:
+        """
+        Make a client endpoint.
+        """
+        below = TCP4ClientEndpoint(self.network, ADDRESS, 1443)
+        return wrapTLSClient(self.network, below, creator, timeout)
+
+    def dial(
+        self,
+        creator: IOpenSSLClientConnectionCreator,
+        factory: IProtocolFactory | None = None,
+        timeout: float = 30.0,
+    ) -> tuple[Deferred[IProtocol], MemoryTransport]:
+        """
+        Have the client connect, but no server answer.
+
+        @return: The connection in the making, and the transport below.
+        """
+        connecting = self.endpoint(creator, timeout).connect(factory or self.applications)
+        self.network.advance(0)
+        transport = self.network.attempts[-1].transport
+        assert transport is not None
+        return connecting, transport
+
+    def connect(
+        self,
+        creator: IOpenSSLClientConnectionCreator,
+        issued: Issued,
+        clientCA: str | None = None,
+        context: Any = None,
+    ) -> tuple[Deferred[IProtocol], Line]:
+        """
+        Have the client connect to a server.
+
+        @param issued: What the server shows.
+        @param clientCA: What it wants of its clients.
+        @param context: All that, and more.
+        """
+        connecting, transport = self.dial(creator)
+        peer = TLSPeer(context or serverContext(issued, clientCA))
+        return connecting, Line(self.network, transport, peer)
