@@ -148,7 +148,7 @@ class ListenTests(SynchronousTestCase):
         for _ in range(2):
             self.both(exposure)
         for opened in (self.network.listeners, self.network.datagrams):
-            ports = {port.getHost().port for port in opened}  # type: ignore[attr-defined]
+            ports = {port.getHost().port for port in opened}
             self.assertEqual(ports, {2000, 2001})
 
     def test_takenPorts(self) -> None:

@@ -10,7 +10,6 @@ import contextlib
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import (
     IListeningPort,
-    IProtocol,
     IReactorTCP,
     IReactorUDP,
     IUDPTransport,
@@ -39,7 +38,7 @@ class Picky(Factory):
     noisy = False
 
     def __init__(self) -> None:
-        self.built: list[IProtocol] = []
+        self.built: list[Protocol] = []
 
     def buildProtocol(self, addr: object) -> Protocol | None:
         """

@@ -8,7 +8,12 @@ from typing import Any, Literal, NoReturn, cast
 
 from twisted.internet.address import HostnameAddress, IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred, fail
-from twisted.internet.error import ConnectError, ConnectingCancelledError
+from twisted.internet.error import (
+    ConnectError,
+    ConnectingCancelledError,
+    DNSLookupError,
+    NoProtocol,
+)
 from twisted.internet.interfaces import (
     IAddress,
     IProtocol,
@@ -30,7 +35,7 @@ from socksproxy.client.errors import (
 )
 from socksproxy.client.negotiation import InThread, Negotiation
 from socksproxy.client.tunnel import Application
-from socksproxy.errors import BadName, GeneralFailure, LocalProtocolError, RequestFailed
+from socksproxy.errors import BadName, LocalProtocolError, RequestFailed
 from socksproxy.events import log
 from socksproxy.negotiation import ClientMachine
 from socksproxy.relay import Leg
@@ -56,7 +61,7 @@ def destinationFor(host: str | bytes | IPAddress, port: int, needsPort: bool = T
         raise LocalProtocolError(f"{port} is no port")
     try:
         checked: Host = hostFromName(octetsOf(host)) if isinstance(host, str | bytes) else host
-    except BadName as e:
+    except (BadName, LocalProtocolError) as e:
         raise LocalProtocolError(f"{host!r} is no host: {e}") from e
     return Destination(checked if isinstance(checked, str) else normalized(checked), port)
 
@@ -182,9 +187,26 @@ class ProxiedClientEndpoint:
             machine = self.machine()
         except RequestFailed as e:
             return fail(connectErrorFrom(e))
+        startedFor(result, protocolFactory)
         asking = ProxiedRequest(self._reactor, self._proxy, machine, self._timeout).start()
         asking.addCallback(granted).addErrback(failed)
         return result
+
+
+def startedFor(result: Deferred[IProtocol], factory: IProtocolFactory) -> Deferred[IProtocol]:
+    """
+    Start a factory for one connection. It is stopped when that has failed,
+    and else when it is lost.
+
+    @param result: Fires with the connection.
+    """
+    factory.doStart()
+
+    def failed(failure: Failure) -> Failure:
+        factory.doStop()
+        return failure
+
+    return result.addErrback(failed)
 
 
 def handOver(
@@ -205,18 +227,21 @@ def handOver(
     """
     try:
         protocol = factory.buildProtocol(peer)
+        if protocol is None:
+            raise NoProtocol
+        application = Application(negotiation.leg, protocol, peer, factory.doStop)
+        earlyData = negotiation.release()
+        application.connect()
     except Exception:
         negotiation.abandon()
-        result.errback(Failure())
+        if not result.called:
+            result.errback(Failure())
         return
-    if protocol is None:
-        negotiation.abandon()
-        result.errback(Failure(GeneralFailure("nobody wants the connection")))
-        return
-    application = Application(negotiation.leg, protocol, peer)
-    earlyData = negotiation.release()
-    application.connect()
-    result.callback(protocol)
+    if result.called:
+        # The application itself does not want it any more.
+        application.abandon()
+    else:
+        result.callback(protocol)
     application.begin(earlyData, negotiation.paused)
 
 
@@ -228,7 +253,7 @@ def _notConnected(failure: Failure) -> NoReturn:
     error = failure.value
     if isinstance(error, ProxyFault | CancelledError | ConnectingCancelledError):
         failure.raiseException()
-    if not isinstance(error, ConnectError):
+    if not isinstance(error, ConnectError | DNSLookupError):
         log.failure("The way to a proxy failed in an unforeseen way", failure)
     raise ProxyUnreachable(f"the proxy cannot be reached: {error}") from error
 

@@ -5,7 +5,7 @@ it and its peer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet.interfaces import (
@@ -19,6 +19,7 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, providedBy
 
+from socksproxy.events import log
 from socksproxy.relay import Leg
 from socksproxy.relay.leg import StreamTransport, abort
 
@@ -35,11 +36,19 @@ class TunnelTransport:
     @ivar closing: The application has closed it.
     """
 
-    def __init__(self, transport: StreamTransport, peer: IAddress) -> None:
+    def __init__(
+        self,
+        transport: StreamTransport,
+        peer: IAddress,
+        resumed: Callable[[], None] = lambda: None,
+    ) -> None:
         """
         @param transport: The transport to the proxy.
         @param peer: The address of the target as it was asked for.
+        @param resumed: Called when the application wants to be given
+            something again, before the transport below gives it anything.
         """
+        self._resumed = resumed
         self.transport = transport
         self.producer: IProducer | None = None
         self.paused = False
@@ -102,7 +111,9 @@ class TunnelTransport:
         See C{IPushProducer}.
         """
         self.paused = False
-        self.transport.resumeProducing()
+        self._resumed()
+        if not self.paused:
+            self.transport.resumeProducing()
 
     def registerProducer(self, producer: IPushProducer | IPullProducer, streaming: bool) -> None:
         """
@@ -124,15 +135,24 @@ class Application:
     Holds the leg to the proxy on behalf of an application's protocol.
     """
 
-    def __init__(self, leg: Leg, protocol: IProtocol, peer: IAddress) -> None:
+    def __init__(
+        self,
+        leg: Leg,
+        protocol: IProtocol,
+        peer: IAddress,
+        over: Callable[[], None] = lambda: None,
+    ) -> None:
         """
         @param leg: The connection, with the proxy's answer read.
         @param protocol: The application's.
         @param peer: The address of the target.
+        @param over: Called when the protocol knows that it is gone.
         """
+        self._over = over
         self._leg = leg
         self._protocol = protocol
-        self._tunnel = TunnelTransport(leg.transport, peer)
+        self._earlyData = b""
+        self._tunnel = TunnelTransport(leg.transport, peer, self._resumed)
 
     def connect(self) -> None:
         """
@@ -141,18 +161,40 @@ class Application:
         """
         self._protocol.makeConnection(self._tunnel)  # type: ignore[arg-type]
 
-    def begin(self, earlyData: bytes, paused: bool) -> None:
+    def begin(self, earlyData: bytes, paused: bool = False) -> None:
         """
         Give the protocol what has come for it, and what comes from now on.
 
         @param earlyData: What came together with the proxy's answer.
         @param paused: Nobody has read since.
         """
-        if earlyData and not self._tunnel.closing:
-            self._protocol.dataReceived(earlyData)
+        self._earlyData = earlyData
         self._leg.hold(self)
+        if self._tunnel.paused:
+            # It says itself when it is ready.
+            return
+        self._resumed()
         if paused and not self._tunnel.paused:
             self._leg.transport.resumeProducing()
+
+    def abandon(self) -> None:
+        """
+        Drop the connection, and give the protocol nothing any more.
+        """
+        self._tunnel.abortConnection()
+
+    def _resumed(self) -> None:
+        """
+        Give the protocol what came before everything else.
+        """
+        earlyData, self._earlyData = self._earlyData, b""
+        if not earlyData or self._tunnel.closing:
+            return
+        try:
+            self._protocol.dataReceived(earlyData)
+        except Exception:
+            log.failure("An application failed on what it was sent")
+            self._tunnel.abortConnection()
 
     def dataReceived(self, data: bytes) -> None:
         """
@@ -178,4 +220,8 @@ class Application:
         """
         Pass on that the connection is gone.
         """
-        self._protocol.connectionLost(reason)
+        self._earlyData = b""
+        try:
+            self._protocol.connectionLost(reason)
+        finally:
+            self._over()

@@ -38,6 +38,7 @@ class InboundConnection(Leg):
     @ivar record: The access line in the making.
     @ivar peer: The client's address, which a load balancer may tell better
         than the transport.
+    @ivar closing: We are closing it.
     @ivar ended: The client sends no more.
     @ivar gone: The client is not there any more.
     """
@@ -54,7 +55,7 @@ class InboundConnection(Leg):
         self._linger: IDelayedCall | None = None
         self._slot: Slot | None = None
         self._answered = False
-        self._closing = False
+        self.closing = False
         self._paused = False
         self.ended = False
 
@@ -134,7 +135,7 @@ class InboundConnection(Leg):
         @param reason: Why, for the log.
         """
         self.note(reason)
-        self._closing = True
+        self.closing = True
         self.transport.loseConnection()
 
     def keepEarlyData(self, pending: int) -> None:
@@ -143,7 +144,7 @@ class InboundConnection(Leg):
 
         @param pending: Octets that wait for the dial to succeed.
         """
-        if pending >= PAUSE_AT and not self._closing:
+        if pending >= PAUSE_AT and not self.closing:
             self._paused = True
             self.transport.pauseProducing()
 
@@ -200,6 +201,7 @@ class InboundConnection(Leg):
         End this connection now.
         """
         self.note(reason)
+        self.closing = True
         abort(self.transport)
 
     def finish(self) -> None:
@@ -225,7 +227,7 @@ class InboundConnection(Leg):
         """
         Send a last message and close, without losing it.
         """
-        self._closing = True
+        self.closing = True
         self._deadline.stop()
         if message:
             writeThrough(self.transport, message)

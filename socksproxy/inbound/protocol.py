@@ -180,7 +180,7 @@ class InboundProtocol(InboundConnection):
         """
 
         def failed(failure: Failure) -> None:
-            if (self.gone or self._closing) and failure.check(CancelledError):
+            if (self.gone or self.closing) and failure.check(CancelledError):
                 return
             error = failure.value
             if not isinstance(error, RequestFailed):

@@ -16,7 +16,7 @@ between alternatives for one of them stands a C{|}.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from urllib.parse import SplitResult, parse_qsl, unquote_to_bytes, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, unquote_to_bytes, urlsplit
 
 from socksproxy.address import Destination, hostFromName
 from socksproxy.errors import BadName, ConfigurationError
@@ -82,9 +82,11 @@ def proxyFromURL(text: str) -> ProxyURL:
     try:
         parts = urlsplit(text)
         return _proxyFrom(parts)
-    except ValueError as e:
-        # What is wrong may be the password, so it is not repeated.
+    except _Unreadable as e:
         raise ConfigurationError(f"a proxy URL cannot be read: {e}") from None
+    except ValueError:
+        # It would be repeated, and may be the password.
+        raise ConfigurationError("a proxy URL cannot be read: it is malformed") from None
 
 
 def chainFromURLs(text: str) -> list[list[ProxyURL]]:
@@ -96,35 +98,64 @@ def chainFromURLs(text: str) -> list[list[ProxyURL]]:
     return [[proxyFromURL(url.strip()) for url in hop.split("|")] for hop in text.split(",")]
 
 
+class _Unreadable(ValueError):
+    """
+    Says what is wrong without a word of the URL that may be secret.
+    """
+
+
 def _proxyFrom(parts: SplitResult) -> ProxyURL:
     """
     @raise ValueError: Something is wrong with it.
     """
     kind, _, security = parts.scheme.partition("+")
-    if kind not in DEFAULT_PORTS or security not in ("", "tls"):
-        raise ValueError(f"{parts.scheme or 'nothing'} is no kind of proxy that is known")
+    if kind not in DEFAULT_PORTS or security not in ("", "tls") or not parts.netloc:
+        raise _Unreadable(f"it has to begin with one of {', '.join(DEFAULT_PORTS)} and ://")
+    if security and kind in ("http", "https"):
+        raise _Unreadable("HTTP in TLS is https")
     tls = kind == "https" or security == "tls"
-    username = None if parts.username is None else unquote_to_bytes(parts.username)
-    password = None if parts.password is None else unquote_to_bytes(parts.password)
     options = tuple(parse_qsl(parts.query, strict_parsing=True)) if parts.query else ()
-    for name, _ in options:
-        if name not in _TLS_OPTIONS or not tls:
-            raise ValueError(f"{name} means nothing for {parts.scheme}")
+    names = [name for name, _ in options if name != "pin"]
+    if not tls and options:
+        raise _Unreadable("certificates are for TLS")
+    if len(set(names)) < len(names) or not set(names) <= set(_TLS_OPTIONS):
+        raise _Unreadable(f"in its query there are {', '.join(_TLS_OPTIONS)} only, and once")
     if parts.fragment:
-        raise ValueError("nothing may follow a #")
+        raise _Unreadable("nothing may follow a #")
     onUNIX = parts.hostname == "unix" and parts.path not in ("", "/")
     if not onUNIX and parts.path not in ("", "/"):
-        raise ValueError("a path is only for UNIX sockets")
+        raise _Unreadable("a path is only for UNIX sockets")
     address = None if onUNIX else _addressFrom(parts, DEFAULT_PORTS[kind])
-    path = parts.path if onUNIX else ""
+    path = unquote(parts.path) if onUNIX else ""
+    if onUNIX and (parts.port is not None or "\0" in path):
+        raise _Unreadable("a UNIX socket has a path only")
+    username = None if parts.username is None else unquote_to_bytes(parts.username)
+    password = None if parts.password is None else unquote_to_bytes(parts.password)
+    _checkCredentials(kind, username, password)
     return ProxyURL(kind, address, path, username, password, tls, options)
+
+
+def _checkCredentials(kind: str, username: bytes | None, password: bytes | None) -> None:
+    """
+    Refuse what could not be sent.
+    """
+    username = username or b""
+    if kind.startswith("socks4"):
+        if password is not None:
+            raise _Unreadable("SOCKS4 has no password")
+        if b"\0" in username:
+            raise _Unreadable("the user name holds a NUL")
+    if kind.startswith("socks") and (len(username) > 255 or len(password or b"") > 255):
+        raise _Unreadable("the user name or the password is longer than 255 octets")
+    if kind.startswith("http") and b":" in username:
+        raise _Unreadable("the user name holds a colon")
 
 
 def _addressFrom(parts: SplitResult, defaultPort: int) -> Destination:
     port = defaultPort if parts.port is None else parts.port
     if not parts.hostname or port == 0:
-        raise ValueError("host or port is missing")
+        raise _Unreadable("host or port is missing")
     try:
         return Destination(hostFromName(parts.hostname.encode()), port)
     except BadName:
-        raise ValueError("the host is no host name") from None
+        raise _Unreadable("the host is no host name") from None

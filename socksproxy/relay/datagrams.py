@@ -113,13 +113,14 @@ class DatagramSocket:
 
     def stopListening(self) -> Deferred[None]:
         """
-        See C{IListeningPort}. Nothing is taken any more when this returns.
+        See C{IListeningPort}. Nothing is taken any more when this returns;
+        the protocol is told a turn of the reactor later.
         """
         if self._open:
             self._open = False
             self._reactor.removeReader(self)
             self.socket.close()
-            self._protocol.doStop()
+            self._reactor.callLater(0, self._protocol.doStop)
         return succeed(None)
 
     def connectionLost(self, reason: Failure) -> None:

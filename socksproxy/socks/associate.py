@@ -107,9 +107,10 @@ class Association(Handshake):
 
     def _associated(self, conduit: IDatagramConduit, source: Destination) -> None:
         self._conduit = conduit
-        if self.connection.gone or self.connection.ended:
+        connection = self.connection
+        if connection.gone or connection.closing or connection.ended:
             self._close()
-            self.connection.leave("client closed")
+            connection.leave("client closed")
             return
         earlyData = self._answers.takeEarlyData()
         try:

@@ -68,7 +68,8 @@ class Bind(Handshake):
         self._stop()
 
     def _listening(self, port: IBoundPort) -> None:
-        if self.connection.gone or self.connection.ended:
+        connection = self.connection
+        if connection.gone or connection.closing or connection.ended:
             port.stop()
             self.readConnectionLost()
             return
@@ -84,7 +85,7 @@ class Bind(Handshake):
 
     def _accepted(self, peer: Leg) -> None:
         self._port = None
-        if self.connection.gone:
+        if self.connection.gone or self.connection.closing:
             abort(peer.transport)
             return
         host, number = addressAndPort(peer.transport.getPeer())

@@ -38,6 +38,7 @@ from socksproxy.client.endpoint import (
     addressOf,
     destinationFor,
     handOver,
+    startedFor,
 )
 from socksproxy.client.errors import ProxyProtocolError, TargetTimedOut
 from socksproxy.client.negotiation import Negotiation
@@ -214,6 +215,7 @@ class Binding:
             if not result.called:
                 result.errback(failure)
 
+        startedFor(result, factory)
         waiting = self._waiting = self._negotiation.reply()
         waiting.addTimeout(timeout, self._reactor, _nobodyCame)
         waiting.addCallback(connected).addErrback(failed)

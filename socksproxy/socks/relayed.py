@@ -73,6 +73,7 @@ class RelayedDatagrams:
         protection = negotiation.protection
         if protection is not None and not protection.carriesDatagrams:
             raise LocalProtocolError("this protection is not for datagrams")
+        self._reactor = reactor
         self._protection = protection
         self._leg = negotiation.leg
         self._relay = relay
@@ -217,4 +218,5 @@ class RelayedDatagrams:
     def _end(self) -> None:
         self._over = True
         self._port.stopListening()
-        self._protocol.doStop()
+        # The application may be in the middle of something.
+        self._reactor.callLater(0, self._protocol.doStop)

@@ -45,7 +45,7 @@ What a target says first.
 @dataclass(frozen=True)
 class Dialect:
     """
-    A conversation with a kind of proxy about C{target.test:25}.
+    A conversation with a kind of proxy about a target.
 
     @ivar name: The kind.
     @ivar endpoint: Makes an endpoint of a reactor, the way to the proxy, a
@@ -62,33 +62,55 @@ class Dialect:
     refusal: bytes
 
 
-SOCKS5 = Dialect(
-    "SOCKS5",
-    SOCKS5ClientEndpoint,
-    (NO_AUTHENTICATION, request(HOST, PORT)),
-    (b"\5\0", granted(*BOUND)),
-    refused(5),
-)
+def socks5(host: str = HOST, port: int = PORT) -> Dialect:
+    """
+    Speak SOCKS5 without authentication.
+    """
+    return Dialect(
+        "SOCKS5",
+        SOCKS5ClientEndpoint,
+        (NO_AUTHENTICATION, request(host, port)),
+        (b"\5\0", granted(*BOUND)),
+        refused(5),
+    )
+
+
+def socks4(host: str = HOST, port: int = PORT) -> Dialect:
+    """
+    Speak SOCKS4 or SOCKS4a.
+    """
+    return Dialect(
+        "SOCKS4",
+        SOCKS4ClientEndpoint,
+        (request4(host, port),),
+        (granted4(*BOUND),),
+        REFUSED4,
+    )
+
+
+def http(host: str = HOST, port: int = PORT) -> Dialect:
+    """
+    Speak HTTP.
+    """
+    where = (f"[{host}]:{port}" if ":" in host else f"{host}:{port}").encode()
+    return Dialect(
+        "HTTP CONNECT",
+        HTTPConnectClientEndpoint,
+        (b"CONNECT " + where + b" HTTP/1.1\r\nHost: " + where + b"\r\n\r\n",),
+        (b"HTTP/1.1 200 Connection established\r\nX: y\r\n\r\n",),
+        b"HTTP/1.1 502 Bad gateway\r\n\r\n",
+    )
+
+
+SOCKS5 = socks5()
+SOCKS4A = socks4()
+CONNECT = http()
 SOCKS5_PASSWORD = Dialect(
     "SOCKS5 with a password",
     partial(SOCKS5ClientEndpoint, username="alice", password="s3cret"),
     (b"\5\2\2\0", ALICE, request(HOST, PORT)),
     (b"\5\2", ACCEPTED, granted(*BOUND)),
     refused(5),
-)
-SOCKS4A = Dialect(
-    "SOCKS4a",
-    SOCKS4ClientEndpoint,
-    (request4(HOST, PORT),),
-    (granted4(*BOUND),),
-    REFUSED4,
-)
-CONNECT = Dialect(
-    "HTTP CONNECT",
-    HTTPConnectClientEndpoint,
-    (b"CONNECT target.test:25 HTTP/1.1\r\nHost: target.test:25\r\n\r\n",),
-    (b"HTTP/1.1 200 Connection established\r\nX: y\r\n\r\n",),
-    b"HTTP/1.1 502 Bad gateway\r\n\r\n",
 )
 
 

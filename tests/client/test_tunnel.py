@@ -63,7 +63,7 @@ class TunnelTestCase(SynchronousTestCase):
         self.protocol = protocol or scripted.Application()
         application = Application(leg, self.protocol, TARGET)
         application.connect()
-        application.begin(early)
+        application.begin(early, False)
         tunnel: Any = self.protocol.transport
         assert isinstance(tunnel, TunnelTransport)
         return tunnel
@@ -368,7 +368,7 @@ class BeginningTests(TunnelTestCase):
         application = self.prepare()
         self.below.peerSends(b"more")
         IPushProducer(self.protocol.transport).resumeProducing()
-        application.begin(b"early ")
+        application.begin(b"early ", False)
         self.assertEqual(self.told, [b"early ", b"more"])
 
     def test_lost(self) -> None:
@@ -378,5 +378,5 @@ class BeginningTests(TunnelTestCase):
         """
         application = self.prepare()
         self.leg.connectionLost(Failure(ConnectionLost()))
-        application.begin(b"early")
+        application.begin(b"early", False)
         self.assertEqual(self.told[-1], ConnectionLost)

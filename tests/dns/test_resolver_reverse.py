@@ -4,7 +4,7 @@ Tests for L{socksproxy.dns.resolver}: the names of addresses.
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv6Address
 from typing import NoReturn
 
 from twisted.internet.defer import CancelledError, Deferred

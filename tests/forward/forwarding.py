@@ -71,10 +71,13 @@ class ForwardTestCase(SynchronousTestCase):
     Tests with a forwarded port. When one ends, all of its connections are
     over and no timer runs.
 
+    @cvar transport: What clients are connected by.
     @ivar network: Where the target is, and time.
     @ivar inbound: What the connections share.
     @ivar events: What has been logged.
     """
+
+    transport: type[MemoryTransport] = StrictTransport
 
     def setUp(self) -> None:
         """
@@ -100,6 +103,7 @@ class ForwardTestCase(SynchronousTestCase):
         host: str = "192.0.2.1",
         endpoint: IStreamClientEndpoint | None = None,
         timeout: float = 30,
+        tls: bool = False,
         **inbound: Any,
     ) -> None:
         """
@@ -108,14 +112,14 @@ class ForwardTestCase(SynchronousTestCase):
         @param host: To port 80 of this one.
         @param endpoint: In place of that.
         @param timeout: Seconds for connecting.
+        @param tls: The endpoint is of TLS.
         @param inbound: Attributes of the L{Inbound}.
         """
         portal = Portal(Nobody())
         self.inbound = Inbound(portal, self.network, listener="tcp:8080", **inbound)
         leading = endpoint or TCP4ClientEndpoint(self.network, host, 80, timeout=None)
-        self.factory = ForwardFactory(
-            self.inbound, Target(self.network, leading, "tcp:web.test:80", timeout)
-        )
+        target = Target(self.network, leading, "tcp:web.test:80", timeout, tls)
+        self.factory: IProtocolFactory = ForwardFactory(self.inbound, target)
 
     def connect(self, host: str = "198.51.100.7", port: int = 40000) -> MemoryTransport:
         """

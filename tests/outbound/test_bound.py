@@ -7,6 +7,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import NoReturn
 
+from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import CancelledError
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
@@ -256,7 +257,7 @@ class PeerTests(BoundTestCase):
         A connection from who has no IP address is nobody's.
         """
         waiting = self.bound().accepted()
-        self.assertIsNone(self.listener.factory.buildProtocol(None))
+        self.assertIsNone(self.listener.factory.buildProtocol(UNIXAddress(b"")))
         self.assertNoResult(waiting)
 
     def test_strangersFail(self) -> None:

@@ -11,7 +11,6 @@ from typing import Any
 from twisted.internet.error import CannotListenError, ConnectionDone, MessageLengthError
 from twisted.internet.interfaces import (
     IListeningPort,
-    IReactorFDSet,
     IReadDescriptor,
     IUDPTransport,
 )
@@ -19,14 +18,12 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel
 from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
-from socksproxy.relay import datagrams as module
 from socksproxy.relay.datagrams import BATCH, DatagramSocket, listenUDP, sendDatagram
 from socksproxy.testing import ScriptedNetwork
 from tests.logs import atLevel, captured
+from tests.relay.scriptedsockets import SocketTestCase
 
 TARGET = ("192.0.2.1", 53)
 BEYOND = 65507
@@ -48,195 +45,6 @@ ERRORS: list[Exception] = [
 """
 What sendto raises.
 """
-
-
-class ScriptedSocket:
-    """
-    A socket whose outcomes the test decides.
-
-    @ivar bound: Its local address.
-    @ivar options: The options that have been set.
-    @ivar sent: What has been sent with success.
-    @ivar arrived: What there is to receive: datagrams with where from, and
-        errors.
-    @ivar refusing: What sending raises, if anything.
-    @ivar closed: It has been closed.
-    """
-
-    def __init__(self) -> None:
-        self.bound: tuple[str, int] = ("", 0)
-        self.options: list[tuple[int, int, int]] = []
-        self.sent: list[tuple[bytes, Any]] = []
-        self.arrived: list[tuple[bytes, tuple[Any, ...]] | Exception] = []
-        self.refusing: Exception | None = None
-        self.blocking = True
-        self.closed = False
-
-    def setblocking(self, blocking: bool) -> None:
-        """
-        Remember whether it blocks.
-        """
-        self.blocking = blocking
-
-    def setsockopt(self, level: int, option: int, value: int) -> None:
-        """
-        Remember an option.
-        """
-        self.options.append((level, option, value))
-
-    def bind(self, address: tuple[str, int]) -> None:
-        """
-        Take an address; port 1 is not to be had.
-        """
-        if address[1] == 1:
-            raise PermissionError(errno.EACCES, "privileged")
-        self.bound = address
-
-    def getsockname(self) -> tuple[Any, ...]:
-        """
-        Give the address, as the family has it.
-        """
-        if self.closed:
-            raise OSError(errno.EBADF, "closed")
-        host, port = self.bound
-        return (host, port or 49152, 0, 0) if ":" in host else (host, port or 49152)
-
-    def sendto(self, data: bytes, address: Any) -> int:
-        """
-        Send, or raise an error.
-        """
-        if self.refusing is not None:
-            raise self.refusing
-        self.sent.append((data, address))
-        return len(data)
-
-    def recvfrom(self, size: int) -> tuple[bytes, tuple[Any, ...]]:
-        """
-        Receive, or raise an error.
-        """
-        if not self.arrived:
-            raise BlockingIOError(errno.EAGAIN, "nothing there")
-        arrived = self.arrived.pop(0)
-        if isinstance(arrived, Exception):
-            raise arrived
-        data, address = arrived
-        return data[:size], address
-
-    def fileno(self) -> int:
-        """
-        Give a number.
-        """
-        return -1 if self.closed else 7
-
-    def close(self) -> None:
-        """
-        Remember that it is closed.
-        """
-        self.closed = True
-
-
-class SocketModule:
-    """
-    The module C{socket}, with scripted sockets.
-
-    @ivar made: The sockets that have been made.
-    @ivar full: There are none.
-    """
-
-    def __init__(self) -> None:
-        self.made: list[tuple[int, ScriptedSocket]] = []
-        self.full = False
-
-    def socket(self, family: int, kind: int) -> ScriptedSocket:
-        """
-        Make a socket.
-        """
-        if self.full:
-            raise OSError(errno.EMFILE, "too many")
-        assert kind == socket.SOCK_DGRAM
-        self.made.append((family, ScriptedSocket()))
-        return self.made[-1][1]
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(socket, name)
-
-
-@implementer(IReactorFDSet)
-class Readers:
-    """
-    The part of a reactor that looks after descriptors.
-
-    @ivar readers: Those that are read.
-    """
-
-    def __init__(self) -> None:
-        self.readers: list[Any] = []
-
-    def addReader(self, reader: Any) -> None:
-        """
-        See C{IReactorFDSet}.
-        """
-        self.readers.append(reader)
-
-    def removeReader(self, reader: Any) -> None:
-        """
-        See C{IReactorFDSet}.
-        """
-        self.readers.remove(reader)
-
-    def __getattr__(self, name: str) -> Any:
-        raise NotImplementedError(name)
-
-
-class Recorder(DatagramProtocol):
-    """
-    A protocol that remembers what it was given.
-
-    @ivar received: Datagrams, and where from.
-    @ivar stops: How often it was told that its socket is closed.
-    """
-
-    noisy = False
-
-    def __init__(self) -> None:
-        self.received: list[tuple[bytes, Any]] = []
-        self.stops = 0
-
-    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        """
-        Remember a datagram; raise an error for some.
-        """
-        self.received.append((datagram, addr))
-        if datagram == b"bad":
-            raise ZeroDivisionError
-        if datagram == b"stop":
-            self.transport.stopListening()  # type: ignore[union-attr]
-
-    def stopProtocol(self) -> None:
-        """
-        Remember the end.
-        """
-        self.stops += 1
-
-
-class SocketTestCase(SynchronousTestCase):
-    """
-    Tests with a scripted socket.
-    """
-
-    def setUp(self) -> None:
-        self.sockets = SocketModule()
-        self.patch(module, "socket", self.sockets)
-        self.reactor = Readers()
-        self.protocol = Recorder()
-
-    def open(self, interface: str = "192.0.2.100", port: int = 0) -> DatagramSocket:
-        """
-        Open a socket.
-        """
-        opened = DatagramSocket(self.reactor, self.protocol, interface, port)
-        _, self.socket = self.sockets.made[-1]
-        return opened
 
 
 class OpenTests(SocketTestCase):
@@ -374,15 +182,20 @@ class CloseTests(SocketTestCase):
 
     def test_stopListening(self) -> None:
         """
-        It is closed at once, and its protocol knows that, once.
+        It is closed at once, and its protocol is told a turn of the reactor
+        later, once. Nothing is sent any more meanwhile.
         """
         opened = self.open()
         for _ in range(3):
             self.assertIsNone(self.successResultOf(opened.stopListening()))
         self.assertTrue(self.socket.closed)
         self.assertEqual(self.reactor.readers, [])
+        self.socket.refusing = OSError(errno.EBADF, "closed")
+        self.assertFalse(sendDatagram(self.protocol.transport, b"late", TARGET))
+        self.reactor.advance(0)
         self.assertEqual(self.protocol.stops, 1)
         self.assertIsNone(self.protocol.transport)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
 
     def test_address(self) -> None:
         """
@@ -399,6 +212,7 @@ class CloseTests(SocketTestCase):
         """
         opened = self.open()
         opened.connectionLost(Failure(ConnectionDone()))
+        self.reactor.advance(0)
         self.assertTrue(self.socket.closed)
         self.assertEqual((self.reactor.readers, self.protocol.stops), ([], 1))
 
@@ -468,9 +282,26 @@ class SendTests(SocketTestCase):
 
     def test_noAddress(self) -> None:
         """
-        Without an address there is nowhere to send to.
+        Without an address there is nowhere to send to, unless the socket is
+        connected.
         """
-        self.assertRaises(OSError, self.open().write, b"question")
+        opened = self.open()
+        self.assertRaises(OSError, opened.write, b"question")
+        opened.connect(*TARGET)
+        opened.write(b"question")
+        self.assertEqual(self.socket.sent, [(b"question", TARGET)])
+
+    def test_broadcast(self) -> None:
+        """
+        It may be sent to everybody only where that has been allowed.
+        """
+        opened = self.open()
+        self.assertFalse(opened.getBroadcastAllowed())
+        for allowed in (True, False):
+            opened.setBroadcastAllowed(allowed)
+            self.assertIs(opened.getBroadcastAllowed(), allowed)
+        option = (socket.SOL_SOCKET, socket.SO_BROADCAST)
+        self.assertEqual(self.socket.options[-2:], [(*option, 1), (*option, 0)])
 
     def test_otherTransport(self) -> None:
         """

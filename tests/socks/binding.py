@@ -18,6 +18,15 @@ WAITING = str(OUTSIDE[4])
 Where we wait for the peer.
 """
 
+WORLD = {
+    "peer.test": ["10.0.0.1", PEER, "192.0.2.8"],
+    "peer6.test": ["2001:db8::7"],
+    "inside.test": ["10.0.0.1"],
+}
+"""
+Names of peers.
+"""
+
 
 class BindTestCase(ProxiedTestCase):
     """

@@ -10,7 +10,7 @@ from twisted.cred.checkers import AllowAnonymousAccess
 from twisted.internet.address import UNIXAddress
 from twisted.internet.interfaces import IAddress
 
-from socksproxy.exposure import Exposure, PortRange
+from socksproxy.exposure import Exposure, PortRange, PublicAddresses
 from socksproxy.inbound.proxyheader import NEARBY, BalancedFactory
 from socksproxy.policy.limits import ConnectionLimits
 from socksproxy.policy.services import Services
@@ -155,7 +155,7 @@ class AddressTests(AssociationTestCase):
         What it is told may be a public address instead.
         """
         self.start()
-        public = {4: ip_address("203.0.113.5")}
+        public: PublicAddresses = {4: ip_address("203.0.113.5")}
         self.proxy.inbound.exposure = Exposure(self.proxy.network, public=public)
         host, port, reply = self.reply(tcpAddress("10.0.0.5", 1080), tcpAddress("10.0.0.77", 1))
         self.assertEqual((host, reply), ("10.0.0.5", granted("203.0.113.5", port)))

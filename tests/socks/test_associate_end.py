@@ -5,21 +5,14 @@ Tests for L{socksproxy.socks.associate}: how an association ends.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable
-from itertools import count
-from operator import attrgetter
 from weakref import ref
 
 from twisted.internet.defer import Deferred
-from twisted.internet.protocol import DatagramProtocol
 
-from socksproxy.inbound import InboundTimers
-from socksproxy.interfaces import IDatagramConduit, Received
-from socksproxy.outbound.conduit import MAPPING_IDLE
-from socksproxy.relay import RelayTimers
-from socksproxy.testing import MemoryDatagrams, MemoryTransport, ScriptedNetwork, tcpAddress
+from socksproxy.interfaces import IDatagramConduit
+from socksproxy.testing import ScriptedNetwork
 from tests.dns.names import SlowNames
-from tests.memoryproxy import MemoryProxy, SlowChecker, SoleUser
+from tests.memoryproxy import SlowChecker
 from tests.socks.associating import (
     ANSWER,
     CLIENT,
@@ -28,50 +21,12 @@ from tests.socks.associating import (
     TARGET,
     AssociationTestCase,
 )
+from tests.socks.slowuser import Conduit, SlowUser
 from tests.socksclient import ALICE, WITH_PASSWORD, refused
 from tests.socksrequests import UDP_ASSOCIATE, command, datagram
 
 REQUEST = command(UDP_ASSOCIATE)
 CONTROL_OCTETS = 65536
-
-
-class Conduit:
-    """
-    A conduit that only knows whether it has been closed.
-    """
-
-    closed = False
-    dropped = (0, 0)
-
-    def send(self, data: bytes, destination: object) -> bool:
-        """
-        See L{IDatagramConduit}.
-        """
-        return True
-
-    def close(self) -> None:
-        """
-        See L{IDatagramConduit}.
-        """
-        self.closed = True
-
-
-class SlowUser(SoleUser):
-    """
-    A realm of one user who has to wait for an association.
-    """
-
-    def __init__(self, associating: Callable[[], Deferred[IDatagramConduit]] = Deferred) -> None:
-        super().__init__()
-        self.asked: list[Deferred[IDatagramConduit]] = []
-        self._associating = associating
-
-    def associate(self, received: Received) -> Deferred[IDatagramConduit]:
-        """
-        See L{IProxyAvatar}.
-        """
-        self.asked.append(self._associating())
-        return self.asked[-1]
 
 
 class ClientTests(AssociationTestCase):
@@ -238,6 +193,13 @@ class RubbishTests(AssociationTestCase):
     A client that goes on talking on its connection.
     """
 
+    def tearDown(self) -> None:
+        """
+        See to it that an error which nobody looks at is logged in time.
+        """
+        super().tearDown()
+        gc.collect()
+
     def test_tolerated(self) -> None:
         """
         So many octets are thrown away.
@@ -336,91 +298,6 @@ class RubbishTests(AssociationTestCase):
         self.assertNothingLeft()
 
 
-class IdleTests(AssociationTestCase):
-    """
-    Associations that nobody uses.
-    """
-
-    idle = 800.0
-
-    def setUp(self) -> None:
-        super().setUp()
-        self.start(timers=InboundTimers(relay=RelayTimers(idle=self.idle)))
-
-    def passes(self, seconds: float) -> None:
-        """
-        Let time pass, little by little.
-        """
-        self.proxy.network.pump([seconds / 100] * 100)
-
-    def assertEnds(self, client: MemoryTransport) -> None:
-        """
-        Fail unless an association that something has just gone through is
-        ended after the time that relays of connections get, and not before. A
-        quarter of it more may pass until somebody looks, as for those.
-        """
-        self.passes(self.idle - 1)
-        self.assertFalse(client.ended)
-        self.passes(self.idle / 4 + 1)
-        self.assertEqual(self.opened, [])
-        self.proxy.settle()
-        self.assertTrue(client.lost)
-        self.assertNothingLeft()
-        (line,) = self.lines()
-        self.assertEqual(line["reason"], "idle for too long")
-
-    def test_unused(self) -> None:
-        """
-        One that nothing has gone through ends then, counted from its
-        beginning.
-        """
-        self.assertEnds(self.associate())
-
-    def test_sent(self) -> None:
-        """
-        That time begins anew with every datagram to others.
-        """
-        client = self.associate()
-        for _ in range(3):
-            self.exchange()
-            self.passes(self.idle / 2)
-        self.send()
-        self.assertEnds(client)
-
-    def test_received(self) -> None:
-        """
-        And with every one to the client.
-        """
-        client = self.associate()
-        self.exchange()
-        self.passes(MAPPING_IDLE - 1)
-        self.answer()
-        self.assertEnds(client)
-
-    def test_strangersAreNoUse(self) -> None:
-        """
-        Datagrams that are dropped do not keep it.
-        """
-        client = self.associate()
-        for _ in range(7):
-            self.send(source=("198.51.100.9", PORT))
-            self.passes(self.idle / 8)
-        self.passes(self.idle / 4)
-        self.proxy.settle()
-        self.assertTrue(client.lost)
-
-    def test_forEver(self) -> None:
-        """
-        Where there is no such time there is no timer.
-        """
-        self.start(timers=InboundTimers(relay=RelayTimers(idle=0)))
-        client = self.associate()
-        self.assertEqual(self.proxy.network.getDelayedCalls(), [])
-        self.proxy.network.advance(10**6)
-        self.assertFalse(client.ended)
-        self.exchange()
-
-
 class ShutDownTests(AssociationTestCase):
     """
     With the proxy.
@@ -457,63 +334,3 @@ class ShutDownTests(AssociationTestCase):
         self.assertEqual(client.take(), refused(1))
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
         self.events.clear()
-
-
-class RoomyNetwork(ScriptedNetwork):
-    """
-    A network that is quick enough with thousands of sockets and timers.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._free = count(20000)
-
-    def listenUDP(
-        self, port: int, protocol: DatagramProtocol, interface: str = "", maxPacketSize: int = 8192
-    ) -> MemoryDatagrams:
-        """
-        See C{IReactorUDP}.
-        """
-        return super().listenUDP(port or next(self._free), protocol, interface, maxPacketSize)
-
-    def _sortCalls(self) -> None:
-        self.calls.sort(key=attrgetter("time"))
-
-
-class ManyTests(AssociationTestCase):
-    """
-    Many associations with many destinations each.
-    """
-
-    def test_many(self) -> None:
-        """
-        A thousand associations with twenty destinations each have two sockets
-        each at most. Those on the way out are gone when nobody has been
-        written to for five minutes, and all the rest when the associations
-        have been idle for too long.
-        """
-        proxy: MemoryProxy = self.start(network=RoomyNetwork())
-        network = proxy.network
-        for number in range(1000):
-            client = f"10.1.{number // 250}.{number % 250 + 1}"
-            transport = proxy.connect(tcpAddress(client, 40000))
-            transport.peerSends(b"\5\1\0" + REQUEST)
-            relay = network.datagrams[-1]
-            for target in range(20):
-                relay.peerSends(datagram(QUESTION, f"198.18.0.{target}", 53), client, PORT)
-            outside = network.datagrams[-1]
-            for target in range(20):
-                outside.peerSends(ANSWER, f"198.18.0.{target}", 53)
-            self.assertEqual((len(outside.take()), len(relay.take())), (20, 20))
-        self.assertEqual(len(network.datagrams), 2000)
-        self.assertEqual(len(proxy.inbound.connections), 1000)
-        network.advance(MAPPING_IDLE)
-        self.assertEqual(len(self.opened), 1000)
-        network.advance(2 * InboundTimers().relay.idle)
-        network.advance(2 * InboundTimers().relay.idle)
-        proxy.settle()
-        self.assertNothingLeft()
-        lines = self.lines()
-        self.assertEqual(len(lines), 1000)
-        for line in lines:
-            self.assertEqual((line["datagramsSent"], line["datagramsReceived"]), (20, 20))

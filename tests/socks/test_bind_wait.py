@@ -4,6 +4,8 @@ Tests for L{socksproxy.socks.bind}: the wait, and the relay after it.
 
 from __future__ import annotations
 
+import gc
+
 from tests.memoryproxy import EARLY_OCTETS, LINGER
 from tests.socks.binding import PEER, PEER_PORT, STRANGER, BindTestCase
 from tests.socksrequests import WAIT
@@ -108,6 +110,13 @@ class EarlyDataTests(BindTestCase):
     """
     Who does not wait for the second reply.
     """
+
+    def tearDown(self) -> None:
+        """
+        See to it that an error which nobody looks at is logged in time.
+        """
+        super().tearDown()
+        gc.collect()
 
     def test_client(self) -> None:
         """
