@@ -50,10 +50,11 @@ class Destination:
     port: int
 
     def __hash__(self) -> int:
-        # A datagram is looked up by where it goes. The addresses' own hash
-        # writes their digits out first.
+        # A datagram is looked up by where it goes, and the addresses' own hash
+        # writes their digits out first. That of their octets has a secret in
+        # it, so that nobody can choose addresses that collide.
         host = self.host
-        return hash((host if isinstance(host, str) else int(host), self.port))
+        return hash((host if isinstance(host, str) else host.packed, self.port))
 
     def __str__(self) -> str:
         if isinstance(self.host, IPv6Address):

@@ -35,6 +35,7 @@ from socksproxy.log import DEFAULT_COUNT, DEFAULT_SIZE, observerFor, standardOut
 from socksproxy.outbound.direct import DirectSettings
 from socksproxy.outbound.proxyurl import chainFromURLs
 from socksproxy.policy.limits import ConnectionLimits
+from socksproxy.policy.rules import isHost
 from socksproxy.policy.services import Services
 from socksproxy.process import takeProcess
 from socksproxy.service import ProxyService
@@ -80,9 +81,9 @@ def _switch(option: str) -> Callable[[str], str]:
 
 
 def _portRange(text: str) -> PortRange:
-    first, _, last = text.partition("-")
+    first, dash, last = text.partition("-")
     try:
-        return PortRange(int(first), int(last or first))
+        return PortRange(int(first), int(last if dash else first))
     except ValueError as e:
         raise ValueError(
             f"--port-range is FIRST-LAST between {LOWEST_PORT} and 65535, and not {text}"
@@ -222,7 +223,8 @@ class Options(usage.Options, AuthOptionMixin):
         try:
             address = ip_address(public)
             key = ip_address(local) if local else address.version
-            if isinstance(key, int) or key.version == address.version:
+            fits = isinstance(key, int) or key.version == address.version
+            if fits and isHost(address):
                 self["public-address"][key] = address
                 return
         except ValueError:

@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from socksproxy import exposure as module
 from socksproxy.errors import GeneralFailure, NetworkUnreachable
 from socksproxy.exposure import Exposure, PortRange, PublicAddresses, localAddressTowards
+from socksproxy.relay.leg import addressAndPort
 from socksproxy.testing import MemoryDatagrams, MemoryListener, ScriptedNetwork
 
 LOCAL = "10.0.0.5"
@@ -53,6 +54,24 @@ class WatchedNetwork(ScriptedNetwork):
         self.tried.append(port)
         self.packets.append(maxPacketSize)
         return super().listenUDP(port, protocol, interface, maxPacketSize)
+
+
+class PerAddress(ScriptedNetwork):
+    """
+    A network on which each address has all the ports, as in a real one.
+    """
+
+    def listenUDP(
+        self, port: int, protocol: DatagramProtocol, interface: str = "", maxPacketSize: int = 8192
+    ) -> MemoryDatagrams:
+        """
+        See C{IReactorUDP}.
+        """
+        others, self.datagrams = self.datagrams, []
+        try:
+            return super().listenUDP(port, protocol, interface, maxPacketSize)
+        finally:
+            self.datagrams += others
 
 
 class PortRangeTests(SynchronousTestCase):
@@ -192,6 +211,96 @@ class ListenTests(SynchronousTestCase):
         exposure = Exposure(self.network, PortRange(2000, 2999))
         self.assertRaises(GeneralFailure, exposure.listenTCP, Factory(), LOCAL)
         self.assertLessEqual(len(self.network.tried), 64)
+
+
+class RelayTests(SynchronousTestCase):
+    """
+    Which ports are our own.
+    """
+
+    def setUp(self) -> None:
+        self.network = ScriptedNetwork()
+        self.exposure = Exposure(self.network)
+
+    def open(self, interface: str) -> IListeningPort:
+        """
+        Open a port for datagrams.
+        """
+        return self.exposure.listenUDP(DatagramProtocol(), interface)
+
+    def relaysAt(self, host: str, port: int) -> bool:
+        """
+        Tell whether a port is ours.
+        """
+        return self.exposure.relaysAt(ip_address(host), port)
+
+    def test_address(self) -> None:
+        """
+        One is so at its own address and port, as long as it is open.
+        """
+        for host, other in ((LOCAL, "10.0.0.6"), ("2001:db8::5", "2001:db8::6")):
+            port = self.open(host)
+            number = addressAndPort(port.getHost())[1]
+            self.assertTrue(self.relaysAt(host, number))
+            self.assertFalse(self.relaysAt(host, number + 1))
+            self.assertFalse(self.relaysAt(other, number))
+            self.exposure.close(port)
+            self.assertFalse(self.relaysAt(host, number))
+
+    def test_everyAddress(self) -> None:
+        """
+        One on all addresses is so at each of this host's, of both families.
+        """
+        port = self.open("::")
+        number = addressAndPort(port.getHost())[1]
+        for host in ("127.0.0.1", "127.0.0.2", "::1"):
+            self.assertTrue(self.relaysAt(host, number), host)
+        for host in ("192.0.2.1", "2001:db8::1"):
+            self.assertFalse(self.relaysAt(host, number), host)
+        self.exposure.close(port)
+
+    def test_connections(self) -> None:
+        """
+        A port for connections takes no datagrams.
+        """
+        number = addressAndPort(self.exposure.listenTCP(Factory(), LOCAL).getHost())[1]
+        self.assertFalse(self.relaysAt(LOCAL, number))
+
+    def test_sameNumber(self) -> None:
+        """
+        Ports of several addresses may have one number: each of them is ours,
+        also when another one is closed.
+        """
+        reactor = PerAddress()
+        exposure = Exposure(reactor, PortRange(2000, 2000))
+        hosts = (LOCAL, "10.0.0.6", "10.0.0.7")
+        ports = [exposure.listenUDP(DatagramProtocol(), host) for host in hosts]
+        self.assertEqual([exposure.relaysAt(ip_address(host), 2000) for host in hosts], [True] * 3)
+        exposure.close(ports[1])
+        self.assertEqual(
+            [exposure.relaysAt(ip_address(host), 2000) for host in hosts], [True, False, True]
+        )
+
+    def test_closedTwice(self) -> None:
+        """
+        It may be closed more than once, and does not take another with it
+        that has got its number since.
+        """
+        first = self.open(LOCAL)
+        self.exposure.close(first)
+        second = self.open(LOCAL)
+        self.assertEqual(second.getHost(), first.getHost())
+        self.exposure.close(first)
+        self.assertTrue(self.relaysAt(LOCAL, addressAndPort(second.getHost())[1]))
+        self.exposure.close(second)
+
+    def test_memory(self) -> None:
+        """
+        What is remembered does not grow with the ports that have been.
+        """
+        for _ in range(100):
+            self.exposure.close(self.open(LOCAL))
+        self.assertEqual(len(self.exposure._relays), 0)
 
 
 class AdvertisedTests(SynchronousTestCase):

@@ -69,7 +69,7 @@ FLOORS = [
             "auth.checkers",
         ],
     ),
-    ("avatars", ["policy.avatar", "auth.realm"]),
+    ("avatars", ["policy.avatar", "auth.realm", "forward.*"]),
     (
         "service",
         ["config", "log", "service", "signals", "process", "ports", "testing.*", "check.*"],

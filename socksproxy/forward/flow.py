@@ -201,4 +201,9 @@ class Flow:
     def _close(self) -> None:
         out, self._out = self._out, None
         if out is not None:
-            out[0].close()
+            conduit, _ = out
+            conduit.close()
+            dropped, octets = conduit.dropped
+            self.record.datagramsSent -= dropped
+            self.record.sent -= octets
+            self.record.datagramsDropped += dropped

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from socksproxy.address import Destination, Host, hostFromName, hostFromText
 from socksproxy.errors import BadName, ConfigurationError
+from socksproxy.policy.rules import isHost
 
 Arguments = tuple[list[str], dict[str, str]]
 """
@@ -184,7 +185,7 @@ def _datagramTarget(client: str) -> Destination:
         host: Host = hostFromName(found["host"].encode())
     except (BadName, UnicodeError):
         raise ConfigurationError(f"{found['host'] or 'nothing'} is no host") from None
-    if not isinstance(host, str) and (host.is_multicast or host.is_unspecified):
+    if not isinstance(host, str) and not isHost(host):
         raise ConfigurationError(f"{host} is not the address of a host")
     return Destination(host, _portFrom(found["port"], 1))
 

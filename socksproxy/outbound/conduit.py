@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from dataclasses import dataclass
-from ipaddress import IPv4Address
 from socket import AF_INET6, inet_ntop
 
 from twisted.internet.interfaces import IDelayedCall, IListeningPort, IReactorTime
@@ -26,6 +25,7 @@ from socksproxy.exposure import Exposure
 from socksproxy.interfaces import IDatagramConduit, Received
 from socksproxy.outbound.names import DatagramNames
 from socksproxy.outbound.vetting import Vetting
+from socksproxy.policy.rules import isHost
 from socksproxy.relay.datagrams import sendDatagram
 
 MAPPING_IDLE = 300.0
@@ -43,8 +43,6 @@ GRAIN = 1.0
 """
 Seconds within which nobody cares which mapping was used first.
 """
-
-_BROADCAST = IPv4Address("255.255.255.255")
 
 
 @dataclass(eq=False, slots=True)
@@ -189,8 +187,9 @@ class DirectConduit:
         if isinstance(host, str):
             return self._names.send(data, host, destination.port)
         try:
-            _checkUnicast(host)
             self._vetting.check(host)
+            if not isHost(host):
+                raise NotAllowed("not the address of a host")
             if self._exposure.relaysAt(host, destination.port):
                 raise NotAllowed("datagrams of a relay do not go to a relay")
             sockaddr = (self._open(host), destination.port)
@@ -265,16 +264,6 @@ class DirectConduit:
         if port is not None:
             self._socket.leave()
             self._exposure.close(port)
-
-
-def _checkUnicast(host: IPAddress) -> None:
-    """
-    Refuse what is no single host, and the address that stands for this one.
-
-    @raise NotAllowed: It is none.
-    """
-    if host.is_multicast or host.is_unspecified or host == _BROADCAST:
-        raise NotAllowed("not the address of a host")
 
 
 def _nowhere(data: bytes, source: Destination) -> None:

@@ -15,6 +15,7 @@ from twisted.internet.endpoints import (
     UNIXClientEndpoint,
 )
 from twisted.internet.interfaces import (
+    IOpenSSLClientConnectionCreator,
     IProtocol,
     IProtocolFactory,
     IReactorTime,
@@ -33,6 +34,7 @@ from socksproxy.http.endpoints import HTTPConnectClientEndpoint
 from socksproxy.outbound.proxyurl import ProxyURL
 from socksproxy.socks.client import SOCKS5Client
 from socksproxy.socks.endpoints import SOCKS4ClientEndpoint, SOCKS5ClientEndpoint
+from socksproxy.tls import clientTLS, wrapTLSClient
 
 RETRY_AFTER = 300.0
 """
@@ -111,6 +113,7 @@ class Chain:
         self._reactor = reactor
         self.resolver = resolver
         self.hops = tuple(Hop(hop, reactor) for hop in hops)
+        self._creators = {proxy: _creatorFor(proxy) for hop in hops for proxy in hop if proxy.tls}
 
     def __str__(self) -> str:
         return ",".join("|".join(map(str, hop.proxies)) for hop in self.hops)
@@ -158,7 +161,9 @@ class Chain:
             endpoint = self._through(count, proxy.address)
         else:
             endpoint = directEndpoint(self._reactor, proxy.address)
-        return _inTLS(proxy, endpoint) if proxy.tls else endpoint
+        if proxy.tls:
+            endpoint = wrapTLSClient(self._reactor, endpoint, self._creators[proxy])
+        return endpoint
 
     def attempt(
         self, count: int, proxy: ProxyURL, destination: Destination
@@ -250,6 +255,19 @@ class _Resolving:
             raise NameNotFound("the name has no IPv4 address, and SOCKS4 carries no other")
 
         return self._chain.resolver.resolve(self._name, None).addCallback(connect)
+
+
+def _creatorFor(proxy: ProxyURL) -> IOpenSSLClientConnectionCreator:
+    """
+    Make what a proxy's certificate is verified by.
+
+    @raise ConfigurationError: A file cannot be used, or a fingerprint is none.
+    """
+    host = "localhost" if proxy.address is None else proxy.address.host
+    options = dict(proxy.tlsOptions)
+    pins = [value for name, value in proxy.tlsOptions if name == "pin"]
+    options.pop("pin", None)
+    return clientTLS(host, **options, pins=pins)
 
 
 def directEndpoint(reactor: Any, destination: Destination) -> IStreamClientEndpoint:

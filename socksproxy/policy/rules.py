@@ -65,6 +65,7 @@ _EMBEDDING = (
 )
 _TEREDO = IPv6Network("2001::/32")
 _MASK32 = 0xFFFFFFFF
+_BROADCAST = IPv4Address(_MASK32)
 
 
 @implementer(IAddressPolicy)
@@ -132,6 +133,14 @@ def embeddedIn(address: IPv6Address) -> Iterator[IPv4Address]:
             yield IPv4Address(value >> shift & _MASK32)
     if address in _TEREDO:
         yield IPv4Address(~value & _MASK32)
+
+
+def isHost(address: IPAddress) -> bool:
+    """
+    Tell whether an address is that of a single host, so that something can be
+    sent there.
+    """
+    return not (address.is_multicast or address.is_unspecified or address == _BROADCAST)
 
 
 def isOwnAddress(address: IPAddress) -> bool:

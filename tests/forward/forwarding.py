@@ -125,7 +125,8 @@ class ForwardTestCase(SynchronousTestCase):
         """
         Connect a client.
         """
-        client = StrictTransport.connect(self.network, self.factory, peer=tcpAddress(host, port))
+        peer = tcpAddress(host, port)
+        client = self.transport.connect(self.network, self.factory, peer=peer)
         self._clients.append(client)
         return client
 

@@ -82,6 +82,7 @@ WRONG = {
     "udp:53,udp:a b:53": "a b is no host",
     "udp:53,udp:127.1:53": "127.1 is no host",
     "udp:53,udp:224.0.0.251:5353": "not the address of a host",
+    "udp:53,udp:255.255.255.255:53": "not the address of a host",
     "udp:53,udp:0.0.0.0:53": "not the address of a host",
     r"udp:53,udp:\:\::53": "not the address of a host",
     r"haproxy:tcp\:8080,tcp:web.test:80": "--listen",

@@ -4,8 +4,12 @@ Tests for L{socksproxy.outbound.conduit}: who may answer, and for how long.
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address
+import sys
+from ipaddress import IPv4Address, IPv6Address
 
+from twisted.trial.unittest import SynchronousTestCase
+
+from socksproxy.address import Destination
 from socksproxy.outbound.conduit import MAPPING_IDLE, MAX_MAPPINGS
 from tests.outbound.conduits import ONE, SIX, STRANGER, TWO, ConduitTestCase
 from tests.socksrequests import IDLE
@@ -301,3 +305,20 @@ class BoundTests(ConduitTestCase):
         self.assertLessEqual(len(self.network.getDelayedCalls()), 1)
         self.network.advance(IDLE)
         self.assertEqual((self.made.mappings, len(self.made._hosts), self.opened), (0, 0, []))
+
+
+class TableTests(SynchronousTestCase):
+    """
+    Where destinations are kept.
+    """
+
+    def test_chosenAddresses(self) -> None:
+        """
+        A client cannot choose destinations that all lie in one place of a
+        table, where each look-up would go through all the others: Python's
+        numbers have the same hash if they are the same modulo this one.
+        """
+        first = IPv6Address("2001:db8::")
+        addresses = [first + number * sys.hash_info.modulus for number in range(1024)]
+        hashes = {hash(Destination(address, 53)) for address in addresses}
+        self.assertGreater(len(hashes), 1000)

@@ -236,12 +236,20 @@ class DroppedTests(AssociationTestCase):
 
     def test_ownRelay(self) -> None:
         """
-        Those for a relay of our own.
+        Those for a relay of our own, on either side of it, and whoever's it
+        is.
         """
         self.associate()
-        self.send(CLIENT, self.relay.port)
+        self.exchange()
+        relay, outside = self.opened
+        self.associate()
+        ports = (relay.port, outside.port, self.relay.port)
+        for port in ports:
+            self.send(CLIENT, port)
         self.assertEqual(self.sent(), [])
-        self.assertDropped(1)
+        self.hangUp()
+        first, second = self.lines()
+        self.assertEqual((first["datagramsDropped"], second["datagramsDropped"]), (0, len(ports)))
 
     def test_strangers(self) -> None:
         """

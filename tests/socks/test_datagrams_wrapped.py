@@ -5,43 +5,11 @@ something around them.
 
 from __future__ import annotations
 
-from socksproxy.errors import LocalProtocolError, MalformedMessage, MessageTooLong, ProtocolError
+from socksproxy.errors import ProtocolError
 from socksproxy.socks._fragments import TIMEOUT
 from tests.socks.clientdatagrams import CLIENT, HEAD, STRANGER, TARGET, DatagramTestCase
+from tests.socks.sealeddatagrams import SealedDatagrams
 from tests.socksrequests import LAST, MAX_DATAGRAM, datagram
-
-
-class Sealing:
-    """
-    A protection that puts a seal before every datagram.
-
-    @ivar broken: It can protect nothing any more.
-    @ivar limit: The longest datagram that it takes.
-    """
-
-    carriesDatagrams = True
-
-    def __init__(self) -> None:
-        self.broken = False
-        self.limit = MAX_DATAGRAM
-
-    def wrapDatagram(self, data: bytes) -> bytes:
-        """
-        Put the seal on.
-        """
-        if self.broken:
-            raise LocalProtocolError("broken")
-        if len(data) > self.limit:
-            raise MessageTooLong("too long")
-        return b"SEAL" + data
-
-    def unwrapDatagram(self, data: bytes) -> bytes:
-        """
-        Take the seal off.
-        """
-        if not data.startswith(b"SEAL"):
-            raise MalformedMessage("no seal")
-        return data[4:]
 
 
 class FragmentTests(DatagramTestCase):
@@ -182,8 +150,8 @@ class ProtectionTests(DatagramTestCase):
     """
 
     def setUp(self) -> None:
-        self.sealing = Sealing()
-        self.open(protection=self.sealing)  # type: ignore[arg-type]
+        self.sealing = SealedDatagrams()
+        self.open(protection=self.sealing)
 
     def test_bothWays(self) -> None:
         """
