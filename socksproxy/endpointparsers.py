@@ -9,12 +9,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.interfaces import IStreamServerEndpoint
+from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 
 TLS_SERVER = "tcp+tls"
 """
 The prefix of TLS servers. Twisted's own C{tls:} reads a folder of
 certificates, and no authority for clients.
+"""
+
+
+PROXIED_CLIENT = "proxied"
+"""
+The prefix of clients that go through proxies.
 """
 
 
@@ -48,6 +54,35 @@ def tlsServer(reactor: Any, *args: str, **parameters: str) -> IStreamServerEndpo
     return wrapTLSServer(
         reactor, endpoint(reactor, port, _number(given, "backlog", 50), interface), creator
     )
+
+
+def proxiedClient(reactor: Any, *args: str, **parameters: str) -> IStreamClientEndpoint:
+    """
+    Read C{proxied:HOST:PORT:via=URL[:passwordFile=PATH]}.
+
+    @param reactor: The reactor.
+    @param args: Host and port.
+    @param parameters: The rest. C{via} is as for C{--via}, and
+        C{passwordFile} has in its first line the password of those proxies
+        whose URLs name a user without one.
+    @raise TypeError: Something is missing, or means nothing.
+    @raise ValueError: The port is no number.
+    @raise ConfigurationError: A URL or a file cannot be used.
+    @raise LocalProtocolError: Host or port is none.
+    """
+    from socksproxy.client.endpoint import destinationFor
+    from socksproxy.dns.resolver import BoundedResolver
+    from socksproxy.outbound.hops import Chain
+    from socksproxy.outbound.proxyurl import chainFromURLs, withPassword
+
+    given = _named(args, parameters, "host", "port")
+    _checkNames(PROXIED_CLIENT, given, required=("host", "port", "via"), optional=("passwordFile",))
+    hops = chainFromURLs(given["via"])
+    if "passwordFile" in given:
+        hops = withPassword(hops, given["passwordFile"])
+    resolver = BoundedResolver(reactor, reactor.nameResolver)
+    destination = destinationFor(given["host"], _number(given, "port", 0))
+    return Chain(reactor, hops, resolver).endpointTo(destination)
 
 
 def _named(args: tuple[str, ...], parameters: dict[str, str], *names: str) -> dict[str, str]:

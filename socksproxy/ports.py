@@ -27,6 +27,9 @@ wait for their second SYN, a second later.
 """
 
 
+_IN_TLS = ("ssl:", "tls:", "tcp+tls:")
+
+
 class ProxyPort:
     """
     One listening endpoint of a proxy.
@@ -105,7 +108,7 @@ class ProxyPort:
         """
         address = None if self._port is None else self._port.getHost()
         host, port = addressAndPort(address)
-        if host is None or self.inbound.balanced or self.description.startswith("ssl:"):
+        if host is None or self.inbound.balanced or self.description.startswith(_IN_TLS):
             # curl speaks SOCKS neither in TLS nor behind a header.
             return ""
         if host.is_unspecified:

@@ -16,7 +16,7 @@ from typing import Any
 
 from twisted.application.service import Service
 from twisted.cred.checkers import AllowAnonymousAccess, ICredentialsChecker
-from twisted.cred.credentials import IAnonymous
+from twisted.cred.credentials import IAnonymous, IUsernamePassword
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import serverFromString
@@ -81,6 +81,7 @@ class ProxyService(Service):
         )
         credentials = self._portal.listCredentialsInterfaces()
         self._admitsAnybody = IAnonymous in credentials
+        self._takesPasswords = IUsernamePassword in credentials
         # It has no passwords.
         self._servesSOCKS4 = self._admitsAnybody or IUserID in credentials
         self._throttle = FailureThrottle()
@@ -267,7 +268,7 @@ class ProxyService(Service):
                 where=listener.where(),
             )
             example = listener.example("" if anybody else "--proxy-user USER ")
-            if example:
+            if example and (anybody or self._takesPasswords):
                 log.info("Try: {example}", example=example)
             if not listener.inbound.local:
                 self._warnOf(listener)

@@ -69,10 +69,31 @@ FLOORS = [
             "auth.checkers",
         ],
     ),
-    ("avatars", ["policy.avatar", "auth.realm", "forward.*"]),
+    (
+        "avatars",
+        [
+            "policy.avatar",
+            "auth.realm",
+            "forward.specification",
+            "forward.target",
+            "forward.streams",
+            "forward.flow",
+            "forward.datagrams",
+        ],
+    ),
     (
         "service",
-        ["config", "log", "service", "signals", "process", "ports", "testing.*", "check.*"],
+        [
+            "config",
+            "log",
+            "service",
+            "signals",
+            "process",
+            "ports",
+            "forward.ports",
+            "testing.*",
+            "check.*",
+        ],
     ),
     ("tap", ["tap", "__main__", "endpointparsers"]),
 ]

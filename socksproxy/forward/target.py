@@ -68,7 +68,8 @@ class Target:
             L{RequestFailed}. Cancelling gives the attempt up.
         """
         connecting: Deferred[IProtocol] = maybeDeferred(self._endpoint.connect, self._factory)
-        ready = connecting.addCallback(_ready).addErrback(_notConnected)
+        ready: Deferred[Leg] = connecting.addCallback(_ready)
+        ready.addErrback(_notConnected)
         if self._timeout:
             ready.addTimeout(self._timeout, self._clock, _timedOut)
         return ready

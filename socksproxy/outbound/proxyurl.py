@@ -15,7 +15,8 @@ between alternatives for one of them stands a C{|}.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from urllib.parse import SplitResult, parse_qsl, unquote, unquote_to_bytes, urlsplit
 
 from socksproxy.address import Destination, hostFromName
@@ -33,6 +34,7 @@ DEFAULT_PORTS = {
 The kinds of proxies, and their ports, which are curl's.
 """
 
+_LONGEST_LINE = 4096
 _LOCAL_NAMES = ("socks4", "socks5")
 _TLS_OPTIONS = ("ca", "certificate", "privateKey", "pin")
 
@@ -96,6 +98,39 @@ def chainFromURLs(text: str) -> list[list[ProxyURL]]:
     @raise ConfigurationError: One of them is none.
     """
     return [[proxyFromURL(url.strip()) for url in hop.split("|")] for hop in text.split(",")]
+
+
+def withPassword(hops: Sequence[Sequence[ProxyURL]], path: str) -> list[list[ProxyURL]]:
+    """
+    Give those proxies a password whose URLs name a user without one.
+
+    @param hops: As from L{chainFromURLs}.
+    @param path: The file that has the password in its first line.
+    @raise ConfigurationError: It cannot be read, or nobody needs it.
+    """
+    try:
+        with open(path, "rb") as file:
+            # A password has at most 255 octets, and the file may be anything.
+            password = file.readline(_LONGEST_LINE).rstrip(b"\r\n")
+    except OSError as e:
+        raise ConfigurationError(f"password file {path}: {e.strerror}") from None
+    if not any(_needsPassword(proxy) for hop in hops for proxy in hop):
+        raise ConfigurationError(f"password file {path}: no proxy names a user without a password")
+    completed = []
+    for hop in hops:
+        for proxy in filter(_needsPassword, hop):
+            try:
+                _checkCredentials(proxy.kind, proxy.username, password)
+            except _Unreadable as e:
+                raise ConfigurationError(f"password file {path}: {e}") from None
+        completed.append(
+            [replace(proxy, password=password) if _needsPassword(proxy) else proxy for proxy in hop]
+        )
+    return completed
+
+
+def _needsPassword(proxy: ProxyURL) -> bool:
+    return proxy.username is not None and proxy.password is None
 
 
 class _Unreadable(ValueError):

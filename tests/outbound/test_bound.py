@@ -321,14 +321,14 @@ class EndTests(BoundTestCase):
 
     def test_stopWaiting(self) -> None:
         """
-        When it is stopped, which may be said more than once. No timer goes on
-        after that, and nobody is let in.
+        When it is stopped, which may be said more than once; whoever waits is
+        told. No timer goes on after that, and nobody is let in.
         """
         port = self.bound()
         waiting = port.accepted()
-        waiting.addErrback(lambda _: None)
         port.stop()
         port.stop()
+        self.failureResultOf(waiting)
         self.assertIsNone(self.listener.factory.buildProtocol(tcpAddress(PEER, 5001)))
         self.assertOver()
 

@@ -125,9 +125,25 @@ class ExpiryTests(ConduitTestCase):
         self.conduit()
         for _ in range(5):
             self.send(ONE)
-            self.network.advance(IDLE - 1)
+            self.network.advance(IDLE - 100)
+            self.assertTrue(self.answers(ONE))
+        self.network.advance(99)
         self.assertTrue(self.answers(ONE))
         self.network.advance(1)
+        self.assertFalse(self.answers(ONE))
+        self.assertEqual(len(self.network.datagrams), 1)
+
+    def test_renewedQuickly(self) -> None:
+        """
+        Also where it is written to many times in a second.
+        """
+        self.conduit()
+        for _ in range(100):
+            self.send(ONE)
+            self.network.advance(0.5)
+        self.network.advance(IDLE - 0.6)
+        self.assertTrue(self.answers(ONE))
+        self.network.advance(0.1)
         self.assertFalse(self.answers(ONE))
 
     def test_answersDoNotRenew(self) -> None:

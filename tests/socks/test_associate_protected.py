@@ -72,7 +72,7 @@ class ProtectedTests(AssociationTestCase):
         What is broken on the connection ends the association.
         """
         client = self.protected(SealedDatagrams())
-        client.peerSends(b"[not sealed]")
+        client.peerSends(b"[3abc]")
         self.proxy.settle()
         self.assertTrue(client.lost)
         self.assertNothingLeft()

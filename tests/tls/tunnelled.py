@@ -4,6 +4,7 @@ TLS clients of ours in memory, and the servers that they talk to.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -20,7 +21,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from socksproxy.testing import MemoryTransport, ScriptedNetwork
-from socksproxy.tls import wrapTLSClient
+from socksproxy.tls import PeerRejected, wrapTLSClient
 from tests.certificates import Authority, Issued
 from tests.files import temporaryFolder
 from tests.tlspeer import Line, TLSPeer, serverContext
@@ -143,3 +144,52 @@ class TLSClientTestCase(SynchronousTestCase):
         connecting, transport = self.dial(creator)
         peer = TLSPeer(context or serverContext(issued, clientCA))
         return connecting, Line(self.network, transport, peer)
+
+
+class AcceptingTestCase(TLSClientTestCase):
+    """
+    What the tests below have in common.
+    """
+
+    def accepts(self, creator: IOpenSSLClientConnectionCreator, issued: Issued) -> Line:
+        """
+        Fail unless the client talks to such a server.
+        """
+        connecting, line = self.connect(creator, issued)
+        self.assertIs(self.successResultOf(connecting), self.applications.made[-1])
+        self.assertEqual(line.peer.received, b"secret")
+        line.peerWrites(b"answer")
+        self.assertEqual(self.applications.made[-1].received, b"answer")
+        return line
+
+    def rejects(self, creator: IOpenSSLClientConnectionCreator, issued: Issued) -> str:
+        """
+        Fail unless the client does not talk to such a server.
+
+        @return: What it says.
+        """
+        before = list(self.applications.made)
+        connecting, line = self.connect(creator, issued)
+        error = self.failureResultOf(connecting, PeerRejected).value
+        self.assertEqual(self.applications.made, before)
+        self.assertFalse(line.peer.ready)
+        self.assertEqual(line.peer.received, b"")
+        self.assertTrue(line.transport.lost)
+        self.assertEqual(self.network.getDelayedCalls(), [])
+        self.assertNotIn("\n", str(error))
+        return str(error)
+
+    def platformTrusts(self, authority: Authority) -> None:
+        """
+        Make the platform trust an authority, by the variable that OpenSSL
+        has for it.
+        """
+        before = os.environ.get("SSL_CERT_FILE")
+
+        def restore() -> None:
+            del os.environ["SSL_CERT_FILE"]
+            if before is not None:
+                os.environ["SSL_CERT_FILE"] = before
+
+        os.environ["SSL_CERT_FILE"] = authority.path
+        self.addCleanup(restore)

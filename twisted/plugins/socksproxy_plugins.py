@@ -14,6 +14,8 @@ from twisted.cred.checkers import ICredentialsChecker
 from twisted.cred.credentials import IAnonymous, IUsernamePassword
 from twisted.cred.strcred import ICheckerFactory
 from twisted.internet.interfaces import (
+    IStreamClientEndpoint,
+    IStreamClientEndpointStringParserWithReactor,
     IStreamServerEndpoint,
     IStreamServerEndpointStringParser,
 )
@@ -158,3 +160,25 @@ class TLSServerParser:
 
 
 tlsServerParser = TLSServerParser()
+
+
+@implementer(IStreamClientEndpointStringParserWithReactor, IPlugin)
+class ProxiedClientParser:
+    """
+    Makes C{proxied:HOST:PORT:via=URL} a client endpoint.
+    """
+
+    prefix = "proxied"
+
+    def parseStreamClient(
+        self, reactor: Any, *args: str, **parameters: str
+    ) -> IStreamClientEndpoint:
+        """
+        See C{IStreamClientEndpointStringParserWithReactor}.
+        """
+        from socksproxy.endpointparsers import proxiedClient
+
+        return proxiedClient(reactor, *args, **parameters)
+
+
+proxiedClientParser = ProxiedClientParser()
