@@ -117,7 +117,7 @@ class Exposure:
         self._chance = random.SystemRandom() if chance is None else chance
         self._public = public
         self.localAddressTowards = route
-        self._relays: dict[int, IListeningPort] = {}
+        self._relays: dict[int, list[IListeningPort]] = {}
 
     def listenTCP(self, factory: IProtocolFactory, interface: str) -> IListeningPort:
         """
@@ -138,15 +138,19 @@ class Exposure:
         @raise GeneralFailure: No port is to be had.
         """
         opened = self._open(lambda port: listenUDP(self._reactor, port, protocol, interface))
-        self._relays[_numberOf(opened)] = opened
+        self._relays.setdefault(_numberOf(opened), []).append(opened)
         return opened
 
     def close(self, port: IListeningPort) -> None:
         """
         Close a port for datagrams.
         """
-        if self._relays.get(_numberOf(port)) is port:
-            del self._relays[_numberOf(port)]
+        number = _numberOf(port)
+        relays = self._relays.get(number, [])
+        if port in relays:
+            relays.remove(port)
+            if not relays:
+                del self._relays[number]
         port.stopListening()
 
     def relaysAt(self, host: IPAddress, number: int) -> bool:
@@ -154,13 +158,11 @@ class Exposure:
         Tell whether a port for datagrams is one of ours, so that nothing is
         sent in a circle.
         """
-        port = self._relays.get(number)
-        if port is None:
-            return False
-        local, _ = addressAndPort(port.getHost())
-        if local is not None and local.is_unspecified:
-            return isOwnAddress(host)
-        return host == local
+        locals_ = [addressAndPort(port.getHost())[0] for port in self._relays.get(number, ())]
+        if host in locals_:
+            return True
+        everywhere = any(local is not None and local.is_unspecified for local in locals_)
+        return everywhere and (host.is_loopback or isOwnAddress(host))
 
     def advertised(self, local: IPAddress) -> IPAddress:
         """

@@ -253,7 +253,7 @@ def _notConnected(failure: Failure) -> NoReturn:
     error = failure.value
     if isinstance(error, ProxyFault | CancelledError | ConnectingCancelledError):
         failure.raiseException()
-    if not isinstance(error, ConnectError | DNSLookupError):
+    if not isinstance(error, ConnectError | DNSLookupError | RequestFailed):
         log.failure("The way to a proxy failed in an unforeseen way", failure)
     raise ProxyUnreachable(f"the proxy cannot be reached: {error}") from error
 

@@ -178,8 +178,9 @@ class ForwardedPorts:
 
 def _carriesDatagrams(chain: Chain) -> bool:
     """
-    Tell whether a chain is one proxy, or alternatives for it, of SOCKS5.
+    Tell whether a chain is one proxy, and one of the alternatives for it is of
+    SOCKS5.
     """
-    return len(chain.hops) == 1 and all(
+    return len(chain.hops) == 1 and any(
         proxy.kind.startswith("socks5") for proxy in chain.last.proxies
     )

@@ -7,7 +7,10 @@ addresses are put before the policy as they are for connections of our own.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
+from typing import TypeVar
 
 from twisted.internet.defer import Deferred, fail
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
@@ -26,12 +29,13 @@ from socksproxy.interfaces import (
     IOutbound,
     Received,
 )
-from socksproxy.outbound.hops import Chain
-from socksproxy.outbound.proxyurl import ProxyURL
+from socksproxy.outbound.hops import Chain, failingOver
 from socksproxy.relay import Leg
 from socksproxy.relay.leg import addressAndPort
 from socksproxy.socks.client import Binding, SOCKS5Client
 from socksproxy.socks.relayed import RelayedDatagrams
+
+Result = TypeVar("Result")
 
 
 @implementer(IOutbound)
@@ -52,7 +56,8 @@ class ChainOutbound:
         """
         See L{IOutbound}.
         """
-        return _Vetted(self._policy, destination, self._chain.endpointTo(destination))
+        endpoint = self._chain.endpointTo(destination, self._vetted)
+        return _Vetted(self._policy, destination, endpoint)
 
     def listen(self, expected: Destination) -> Deferred[IBoundPort]:
         """
@@ -60,24 +65,22 @@ class ChainOutbound:
         """
         try:
             checkHost(self._policy, expected.host)
-            client = self._client("BIND")
-        except (NotAllowed, CommandNotSupported):
+        except NotAllowed:
             return fail()
-        return client.bind(expected.host, expected.port).addCallback(_RemotePort)
+        binding = self._ask("BIND", lambda client: client.bind(expected.host, expected.port))
+        return binding.addCallback(_RemotePort)
 
     def conduit(self, received: Received) -> Deferred[IDatagramConduit]:
         """
         See L{IOutbound}. Datagrams go through one proxy of SOCKS5, and no
         longer chain: the next proxy would be reached by them in the clear.
         """
-        try:
-            if len(self._chain.hops) > 1:
-                raise CommandNotSupported("datagrams go through a single proxy only")
-            client = self._client("UDP ASSOCIATE")
-        except CommandNotSupported:
-            return fail()
-        protocol = _Receiving(received)
-        return client.associate(protocol).addCallback(
+        if len(self._chain.hops) > 1:
+            return fail(CommandNotSupported("datagrams go through a single proxy only"))
+        associating = self._ask(
+            "UDP ASSOCIATE", lambda client: client.associate(_Receiving(received))
+        )
+        return associating.addCallback(
             lambda association: _RemoteConduit(association, self._policy)
         )
 
@@ -85,12 +88,9 @@ class ChainOutbound:
         """
         See L{IOutbound}. The last proxy is asked, and never a resolver here.
         """
-        try:
-            client = self._client("RESOLVE")
-        except CommandNotSupported:
-            return fail()
         name = host if isinstance(host, str) else str(host)
-        return client.resolve(name).addCallback(self._allowed)
+        looking = self._ask("RESOLVE", lambda client: client.resolve(name))
+        return looking.addCallback(lambda address: self._vetted([address]))
 
     def reverse(self, address: IPAddress) -> Deferred[str]:
         """
@@ -98,25 +98,36 @@ class ChainOutbound:
         """
         try:
             checkHost(self._policy, address)
-            client = self._client("RESOLVE_PTR")
-        except (NotAllowed, CommandNotSupported):
+        except NotAllowed:
             return fail()
-        return client.reverse(address)
+        return self._ask("RESOLVE_PTR", lambda client: client.reverse(address))
 
-    def _allowed(self, address: IPAddress) -> list[IPAddress]:
-        self._policy.check(address)
-        return [address]
-
-    def _client(self, command: str) -> SOCKS5Client:
+    def _vetted(self, addresses: list[IPAddress]) -> list[IPAddress]:
         """
-        Give a client of the proxy that is next in turn.
+        Keep the addresses that may be asked for.
 
-        @raise CommandNotSupported: It knows no such command.
+        @raise NotAllowed: There is none.
         """
-        proxy: ProxyURL = self._chain.last.order()[0]
-        if not proxy.kind.startswith("socks5"):
-            raise CommandNotSupported(f"{proxy.kind} proxies know no {command}")
-        return self._chain.client(proxy)
+        allowed = []
+        for address in addresses:
+            with suppress(NotAllowed):
+                self._policy.check(address)
+                allowed.append(address)
+        if not allowed:
+            raise NotAllowed("the address is internal")
+        return allowed
+
+    def _ask(
+        self, command: str, ask: Callable[[SOCKS5Client], Deferred[Result]]
+    ) -> Deferred[Result]:
+        """
+        Ask those proxies of the last hop that know such a command.
+        """
+        hop = self._chain.last
+        proxies = [proxy for proxy in hop.order() if proxy.kind.startswith("socks5")]
+        if not proxies:
+            return fail(CommandNotSupported(f"the proxy knows no {command}"))
+        return failingOver(hop, proxies, lambda proxy: ask(self._chain.client(proxy)))
 
 
 @implementer(IStreamClientEndpoint)

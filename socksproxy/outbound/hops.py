@@ -4,8 +4,8 @@ The way through a chain of proxies, each reached through those before it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn, TypeVar
 
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import (
@@ -26,9 +26,9 @@ from zope.interface import implementer
 
 from socksproxy.address import Destination, IPAddress
 from socksproxy.client.endpoint import octetsOf
-from socksproxy.client.errors import ProxyFault, TargetFault
+from socksproxy.client.errors import ProxyFault, TargetFault, TargetHostUnreachable
 from socksproxy.dns.resolver import BoundedResolver
-from socksproxy.errors import ConfigurationError, NameNotFound
+from socksproxy.errors import ConfigurationError, RequestFailed
 from socksproxy.events import log
 from socksproxy.http.endpoints import HTTPConnectClientEndpoint
 from socksproxy.outbound.proxyurl import ProxyURL
@@ -39,6 +39,14 @@ from socksproxy.tls import clientTLS, wrapTLSClient
 RETRY_AFTER = 300.0
 """
 Seconds after which the first of several alternatives gets another chance.
+"""
+
+
+Result = TypeVar("Result")
+
+Vet = Callable[[list[IPAddress]], list[IPAddress]]
+"""
+Picks the addresses that may be asked for.
 """
 
 
@@ -125,11 +133,14 @@ class Chain:
         """
         return self.hops[-1]
 
-    def endpointTo(self, destination: Destination) -> IStreamClientEndpoint:
+    def endpointTo(self, destination: Destination, vet: Vet = list) -> IStreamClientEndpoint:
         """
         Give the endpoint that leads through all hops.
+
+        @param vet: If the last proxy gets no names, picks from the addresses
+            of a name those that may be asked for.
         """
-        return self._through(len(self.hops), destination)
+        return self._through(len(self.hops), destination, vet)
 
     def proxyEndpoint(self, proxy: ProxyURL) -> IStreamClientEndpoint:
         """
@@ -144,11 +155,13 @@ class Chain:
         endpoint = self.proxyEndpoint(proxy)
         return SOCKS5Client(self._reactor, endpoint, proxy.username, proxy.password)
 
-    def _through(self, count: int, destination: Destination) -> IStreamClientEndpoint:
+    def _through(
+        self, count: int, destination: Destination, vet: Vet = list
+    ) -> IStreamClientEndpoint:
         """
         Give the endpoint that leads through the first hops.
         """
-        return _FailingOver(self, count, destination)
+        return _FailingOver(self, count, destination, vet)
 
     def _to(self, count: int, proxy: ProxyURL) -> IStreamClientEndpoint:
         """
@@ -166,7 +179,7 @@ class Chain:
         return endpoint
 
     def attempt(
-        self, count: int, proxy: ProxyURL, destination: Destination
+        self, count: int, proxy: ProxyURL, destination: Destination, vet: Vet
     ) -> IStreamClientEndpoint:
         """
         Give the endpoint that leads through the first hops, the last of them
@@ -174,7 +187,7 @@ class Chain:
         """
         host, port = destination.host, destination.port
         if isinstance(host, str) and proxy.resolvesHere:
-            return _Resolving(self, count, proxy, host, port)
+            return _Resolving(self, count, proxy, host, port, vet)
         endpoint = self._to(count - 1, proxy)
         if proxy.kind in ("http", "https"):
             return HTTPConnectClientEndpoint(
@@ -191,42 +204,51 @@ class Chain:
 @implementer(IStreamClientEndpoint)
 class _FailingOver:
     """
-    Goes through a hop by the first of its proxies that does its part. That a
-    target cannot be reached is an answer, and no reason to ask another proxy.
+    Goes through a hop by the first of its proxies that does its part.
     """
 
-    def __init__(self, chain: Chain, count: int, destination: Destination) -> None:
+    def __init__(self, chain: Chain, count: int, destination: Destination, vet: Vet) -> None:
         self._chain = chain
         self._count = count
         self._destination = destination
+        self._vet = vet
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        hop = self._chain.hops[self._count - 1]
-        untried = hop.order()
-
-        def attempt() -> Deferred[IProtocol]:
-            proxy = untried.pop(0)
-            endpoint = self._chain.attempt(self._count, proxy, self._destination)
+        def attempt(proxy: ProxyURL) -> Deferred[IProtocol]:
+            endpoint = self._chain.attempt(self._count, proxy, self._destination, self._vet)
             connecting: Deferred[IProtocol] = endpoint.connect(protocolFactory)
-            return connecting.addCallbacks(
-                connected, failed, callbackArgs=(proxy,), errbackArgs=(proxy,)
-            )
+            return connecting
 
-        def connected(protocol: IProtocol, proxy: ProxyURL) -> IProtocol:
+        hop = self._chain.hops[self._count - 1]
+        return failingOver(hop, hop.order(), attempt)
+
+
+def failingOver(
+    hop: Hop, proxies: Sequence[ProxyURL], attempt: Callable[[ProxyURL], Deferred[Result]]
+) -> Deferred[Result]:
+    """
+    Ask one proxy after another until one has done its part. That a target
+    cannot be reached is an answer, and no reason to ask another one.
+
+    @param hop: Where the one is remembered.
+    @param proxies: Whom to ask, at least one.
+    @param attempt: Asks.
+    """
+    proxy, *others = proxies
+
+    def answered(result: Result) -> Result:
+        hop.worked(proxy)
+        return result
+
+    def failed(failure: Failure) -> Deferred[Result] | Failure:
+        if failure.check(TargetFault):
             hop.worked(proxy)
-            return protocol
+        if not failure.check(ProxyFault) or not others:
+            return failure
+        log.warn("{proxy} does not work: {error}", proxy=str(proxy), error=str(failure.value))
+        return failingOver(hop, others, attempt)
 
-        def failed(failure: Failure, proxy: ProxyURL) -> Deferred[IProtocol] | Failure:
-            if not failure.check(ProxyFault):
-                if failure.check(TargetFault):
-                    hop.worked(proxy)
-                return failure
-            if not untried:
-                return failure
-            log.warn("{proxy} does not work: {error}", proxy=str(proxy), error=str(failure.value))
-            return attempt()
-
-        return attempt()
+    return attempt(proxy).addCallbacks(answered, failed)
 
 
 @implementer(IStreamClientEndpoint)
@@ -235,26 +257,34 @@ class _Resolving:
     Looks a name up before it goes through a hop.
     """
 
-    def __init__(self, chain: Chain, count: int, proxy: ProxyURL, name: str, port: int) -> None:
+    def __init__(
+        self, chain: Chain, count: int, proxy: ProxyURL, name: str, port: int, vet: Vet
+    ) -> None:
         self._chain = chain
         self._count = count
         self._proxy = proxy
         self._name = name
         self._port = port
+        self._vet = vet
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         onlyIPv4 = self._proxy.kind == "socks4"
 
         def connect(addresses: list[IPAddress]) -> Deferred[IProtocol]:
-            for address in addresses:
+            for address in self._vet(addresses):
                 if address.version == 4 or not onlyIPv4:
                     destination = Destination(address, self._port)
-                    attempt = self._chain.attempt(self._count, self._proxy, destination)
+                    attempt = self._chain.attempt(self._count, self._proxy, destination, list)
                     connecting: Deferred[IProtocol] = attempt.connect(protocolFactory)
                     return connecting
-            raise NameNotFound("the name has no IPv4 address, and SOCKS4 carries no other")
+            raise TargetHostUnreachable("the name has no IPv4 address, and SOCKS4 carries no other")
 
-        return self._chain.resolver.resolve(self._name, None).addCallback(connect)
+        def notFound(failure: Failure) -> NoReturn:
+            failure.trap(RequestFailed)
+            raise TargetHostUnreachable(str(failure.value))
+
+        looking = self._chain.resolver.resolve(self._name, None)
+        return looking.addErrback(notFound).addCallback(connect)
 
 
 def _creatorFor(proxy: ProxyURL) -> IOpenSSLClientConnectionCreator:

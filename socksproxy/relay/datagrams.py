@@ -69,6 +69,8 @@ class DatagramSocket:
                 raise
         except OSError as e:
             raise CannotListenError(interface, port, e) from e
+        host, number = self.socket.getsockname()[:2]
+        self._host = (IPv6Address if ":" in host else IPv4Address)("UDP", host, number)
         self._open = True
         protocol.makeConnection(self)
         reactor.addReader(self)
@@ -145,8 +147,7 @@ class DatagramSocket:
         """
         See C{IListeningPort}.
         """
-        host, port = self.socket.getsockname()[:2]
-        return (IPv6Address if ":" in host else IPv4Address)("UDP", host, port)
+        return self._host
 
     def connect(self, host: str, port: int) -> None:
         """

@@ -243,6 +243,8 @@ def reachable(bound: Destination, negotiation: Negotiation) -> Destination:
     """
     host, _ = addressAndPort(negotiation.leg.transport.getPeer())
     told = bound.host
+    if bound.port == 0:
+        raise ProxyProtocolError("the proxy does not tell a port")
     if isinstance(told, str) or told.is_unspecified:
         if host is None:
             raise ProxyProtocolError("the proxy does not tell an address that can be reached")

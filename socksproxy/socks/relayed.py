@@ -89,7 +89,12 @@ class RelayedDatagrams:
         self._port = listenUDP(reactor, 0, self._socket, self._interface())
         negotiation.release()
         self._leg.hold(self)
-        protocol.makeConnection(self)
+        try:
+            protocol.makeConnection(self)
+        except Exception:
+            self._over = True
+            self._port.stopListening()
+            raise
 
     def write(self, packet: bytes, addr: tuple[str, int] | None = None) -> None:
         """
@@ -202,7 +207,12 @@ class RelayedDatagrams:
         """
         local, _ = self._leg.localAddress()
         relay = self._relayHost
-        if local is not None and relay is not None and local.version == relay.version:
+        if (
+            local is not None
+            and relay is not None
+            and local.version == relay.version
+            and local.is_loopback == relay.is_loopback
+        ):
             return str(local)
         return "::" if relay is not None and relay.version == 6 else "0.0.0.0"  # noqa: S104
 

@@ -4,8 +4,6 @@ Ports in memory, to which the test connects or sends datagrams.
 
 from __future__ import annotations
 
-from typing import Any
-
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IUDPTransport
@@ -112,8 +110,8 @@ class MemoryDatagrams:
 
         @raise OSError: The address is not of a family that this socket has.
         """
-        if addr is None:
-            raise OSError("an address is needed")
+        if addr is None or not self.open:
+            raise OSError("it is closed, or an address is needed")
         host, port = addr
         if (":" in host) != (":" in self.host):
             raise OSError("an address of another family")
@@ -142,7 +140,20 @@ class MemoryDatagrams:
     def _mapped(self, host: str) -> str:
         return MAPPED + host if self.host == "::" and ":" not in host else host
 
-    # The rest of IUDPTransport, which nobody here needs.
-    connect: Any = None
-    setBroadcastAllowed: Any = None
-    getBroadcastAllowed: Any = None
+    def connect(self, host: str, port: int) -> None:
+        """
+        See C{IUDPTransport}.
+        """
+        raise NotImplementedError("nobody here has one peer only")
+
+    def setBroadcastAllowed(self, enabled: bool) -> None:
+        """
+        See C{IUDPTransport}.
+        """
+        raise NotImplementedError("there is no broadcast here")
+
+    def getBroadcastAllowed(self) -> bool:
+        """
+        See C{IUDPTransport}.
+        """
+        return False

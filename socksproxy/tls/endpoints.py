@@ -24,7 +24,7 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from socksproxy.tls.errors import TLSTimedOut, handshakeFailure, lossOf
+from socksproxy.tls.errors import CLOSED, TLSFailed, TLSTimedOut, handshakeFailure, lossOf
 from socksproxy.tls.transport import TLSFactory, TLSTransport
 
 TIMEOUT = 30.0
@@ -101,7 +101,9 @@ class _TLSClientEndpoint:
         """
 
         def connected(tls: Any) -> Deferred[IProtocol]:
-            session: _Session = tls.wrappedProtocol
+            session: _Session | None = tls.wrappedProtocol
+            if session is None:
+                raise TLSFailed(CLOSED)
             return session.wait().addTimeout(self._timeout, self._clock, self._tooLate)
 
         sessions = _SessionFactory(protocolFactory)

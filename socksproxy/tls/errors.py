@@ -10,6 +10,8 @@ from twisted.python.failure import Failure
 
 from socksproxy.errors import SOCKSProxyError
 
+CLOSED = "the peer closed the connection during the TLS handshake"
+
 
 class TLSFailed(SOCKSProxyError, twistedError.ConnectError):
     """
@@ -58,7 +60,7 @@ def handshakeFailure(reason: Failure) -> Failure:
         return reason
     if reason.check(SSL.Error):
         return Failure(TLSFailed(f"the TLS handshake failed: {_words(reason.value)}"))
-    return Failure(TLSFailed("the peer closed the connection during the TLS handshake"))
+    return Failure(TLSFailed(CLOSED))
 
 
 def lossOf(reason: Failure) -> Failure:

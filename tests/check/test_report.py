@@ -77,5 +77,5 @@ def test_wrongURL() -> None:
     """
     What is no proxy's URL is told before anything is tried.
     """
-    with pytest.raises(ConfigurationError, match="no kind of proxy"):
+    with pytest.raises(ConfigurationError, match="has to begin with"):
         check("gopher://192.0.2.1")

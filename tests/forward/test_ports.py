@@ -263,7 +263,7 @@ class ViaTests(PortsTestCase):
         Datagrams go through a proxy of SOCKS5, one association for each
         client.
         """
-        self.start(DNS, via="socks5h://192.0.2.1:80|socks5://192.0.2.1:80")
+        self.start(DNS, via="socks5h://192.0.2.1:80|socks4a://192.0.2.1:80")
         (port,) = self.opened()
         port.peerSends(b"question", *CLIENT)
         self.settle()
@@ -352,7 +352,7 @@ class RefusedTests(PortsTestCase):
             "socks5h://192.0.2.1,socks5h://192.0.2.2",
             "http://192.0.2.1",
             "socks4a://192.0.2.1",
-            "socks5h://192.0.2.1|socks4a://192.0.2.1",
+            "http://192.0.2.1|socks4a://192.0.2.1",
         ):
             self.check("cannot forward to udp:192.0.2.53:53: datagrams", DNS, via=via)
 

@@ -10,6 +10,7 @@ import socket
 from collections import Counter
 from collections.abc import Generator
 from contextlib import contextmanager
+from itertools import product
 from typing import Any
 
 from twisted.internet import reactor
@@ -265,8 +266,10 @@ class TLSTests(ForwardTestCase):
         trusted.mkdir()
         os.link(self.authority.path, trusted / "authority.pem")
         issued = self.authority.issue("localhost", "127.0.0.1")
-        self.server = (
-            f"ssl:0:interface=127.0.0.1:privateKey={issued.key}:certKey={issued.certificate}"
+        interface, key, certificate = "interface=127.0.0.1", issued.key, issued.certificate
+        self.servers = (
+            f"ssl:0:{interface}:privateKey={key}:certKey={certificate}",
+            f"tcp+tls:0:{interface}:privateKey={key}:certificate={certificate}",
         )
         self.clients = (
             f"tls:localhost:%d:trustRoots={trusted}",
@@ -279,8 +282,8 @@ class TLSTests(ForwardTestCase):
         One port puts connections into TLS, and another takes them out of it;
         megabytes go both ways, and the end of both is one.
         """
-        outer = self.start(f"{self.server},{self.target}")
-        for client in self.clients:
+        for server, client in product(self.servers, self.clients):
+            outer = self.start(f"{server},{self.target}")
             inner = self.start(f"{LOOPBACK},{client % self.portOf(outer)}")
             ends = yield self.joined(f"tcp:127.0.0.1:{self.portOf(inner)}")
             data = os.urandom(1_000_000)
@@ -297,7 +300,7 @@ class TLSTests(ForwardTestCase):
         """
         A target whose certificate is not good is none.
         """
-        outer = self.start(f"{self.server},{self.target}")
+        outer = self.start(f"{self.servers[0]},{self.target}")
         inner = self.start(f"{LOOPBACK},tls:localhost:{self.portOf(outer)}")
         client = yield self.connect(f"tcp:127.0.0.1:{self.portOf(inner)}")
         client.transport.write(b"secret")

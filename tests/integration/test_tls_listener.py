@@ -4,21 +4,20 @@ Clients that keep a listener over TLS waiting.
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable
 from typing import Any
 
+from twisted.cred.portal import Portal
 from twisted.internet import reactor
+from twisted.internet.endpoints import serverFromString
 from twisted.internet.threads import deferToThread
 from twisted.trial.unittest import TestCase
 
-from socksproxy.config import Configuration
-from socksproxy.inbound import InboundTimers
-from socksproxy.service import ProxyService
+from socksproxy.inbound import Inbound, InboundTimers
+from socksproxy.listener import ProxyFactory
 from tests.certificates import Authority
 from tests.files import temporaryFolder
-from tests.interop.processes import listeningPorts
 from tests.tlspeer import clientContext
 
 TIMEOUT = 20
@@ -31,21 +30,20 @@ class WaitingTests(TestCase):
 
     timeout = 30
 
-    def setUp(self) -> None:
+    async def setUp(self) -> None:
         """
-        Start a proxy that has little time.
+        Listen, with little time.
         """
         folder = temporaryFolder(self)
         self.authority = Authority(folder)
         issued = self.authority.issue("localhost")
         listener = f"tcp+tls:0:interface=127.0.0.1:certificate={issued.both}"
-        before = listeningPorts(os.getpid())
-        self.proxy = ProxyService(
-            reactor, Configuration(listen=[listener], timers=InboundTimers(handshake=0.3))
-        )
-        self.proxy.startService()
-        self.addCleanup(self.proxy.stopService)
-        [self.port] = listeningPorts(os.getpid()) - before
+        # Nobody gets as far as to log in.
+        inbound = Inbound(Portal(None), reactor, timers=InboundTimers(handshake=0.3))
+        port = await serverFromString(reactor, listener).listen(ProxyFactory(inbound))
+        self.addCleanup(inbound.whenEmpty)
+        self.addCleanup(port.stopListening)
+        self.port = port.getHost().port
 
     async def assertDropped(self, wait: Callable[[socket.socket], Any]) -> None:
         """

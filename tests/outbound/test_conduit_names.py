@@ -4,6 +4,7 @@ Tests for L{socksproxy.outbound.conduit}: names.
 
 from __future__ import annotations
 
+from socksproxy.address import IPAddress
 from socksproxy.outbound.names import MAX_NAMES, MAX_WAITING, NAME_LIFETIME
 from tests.memoryproxy import DenyNetworks
 from tests.outbound.conduits import ONE, TWO, ConduitTestCase
@@ -141,6 +142,20 @@ class NameTests(ConduitTestCase):
         self.send("dns.test")
         self.send("inside.test")
         self.assertEqual(self.sent(), [(b"question", (TWO, 53))])
+
+    def test_unforeseen(self) -> None:
+        """
+        An error of the policy's own is logged, and nothing is sent.
+        """
+
+        class Broken:
+            def check(self, address: IPAddress) -> None:
+                raise ZeroDivisionError
+
+        self.conduit(policy=Broken(), dns_test=[ONE])  # type: ignore[arg-type]
+        self.send("dns.test")
+        self.assertEqual(self.sent(), [])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_rebinding(self) -> None:
         """

@@ -19,6 +19,7 @@ from twisted.internet.protocol import Factory, Protocol
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
+from socksproxy.testing import MemoryTransport
 from socksproxy.tls import (
     TLSFailed,
     TLSTimedOut,
@@ -36,11 +37,13 @@ class Below:
     An endpoint that leads nowhere.
 
     @ivar factories: What it was asked to connect.
+    @ivar attempts: What is to come of it.
     @ivar cancelled: The attempts that have been given up.
     """
 
     def __init__(self) -> None:
         self.factories: list[IProtocolFactory] = []
+        self.attempts: list[Deferred[IProtocol]] = []
         self.cancelled: list[Deferred[IProtocol]] = []
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
@@ -48,7 +51,8 @@ class Below:
         See C{IStreamClientEndpoint}.
         """
         self.factories.append(protocolFactory)
-        return Deferred(self.cancelled.append)
+        self.attempts.append(Deferred(self.cancelled.append))
+        return self.attempts[-1]
 
 
 class ClientEndpointTestCase(TLSClientTestCase):
@@ -189,6 +193,19 @@ class ConnectTests(ClientEndpointTestCase):
             getattr(transport, ending)()
             failed = self.failureResultOf(connecting, TLSFailed).value
             self.assertIn("closed the connection during the TLS handshake", str(failed))
+
+    def test_closedBefore(self) -> None:
+        """
+        So is one that has closed before anybody could wait for it.
+        """
+        below = Below()
+        connecting = wrapTLSClient(self.network, below, self.creator).connect(self.applications)
+        transport = MemoryTransport.connect(self.network, below.factories[0])
+        transport.peerEnds()
+        below.attempts[0].callback(transport._protocol)
+        failed = self.failureResultOf(connecting, TLSFailed).value
+        self.assertIn("closed the connection", str(failed))
+        self.assertEqual(self.applications.made, [])
 
     def test_noTLS(self) -> None:
         """
