@@ -11,6 +11,7 @@ from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import (
     ConnectError,
     ConnectingCancelledError,
+    ConnectionClosed,
     DNSLookupError,
     NoProtocol,
 )
@@ -44,6 +45,8 @@ TIMEOUT = 30.0
 """
 Seconds for connecting to the proxy and for its answer together.
 """
+
+_EXPECTED = (ConnectError, ConnectionClosed, DNSLookupError, RequestFailed)
 
 legs = Factory.forProtocol(Leg)
 legs.noisy = False
@@ -253,7 +256,7 @@ def _notConnected(failure: Failure) -> NoReturn:
     error = failure.value
     if isinstance(error, ProxyFault | CancelledError | ConnectingCancelledError):
         failure.raiseException()
-    if not isinstance(error, ConnectError | DNSLookupError | RequestFailed):
+    if not isinstance(error, _EXPECTED):
         log.failure("The way to a proxy failed in an unforeseen way", failure)
     raise ProxyUnreachable(f"the proxy cannot be reached: {error}") from error
 

@@ -152,6 +152,8 @@ class Application:
         self._leg = leg
         self._protocol = protocol
         self._earlyData = b""
+        self._begun = False
+        self._ended = False
         self._tunnel = TunnelTransport(leg.transport, peer, self._resumed)
 
     def connect(self) -> None:
@@ -159,6 +161,7 @@ class Application:
         Tell the protocol that it is connected. It may do whatever a protocol
         may do then, but is given no bytes yet.
         """
+        self._leg.hold(self)
         self._protocol.makeConnection(self._tunnel)  # type: ignore[arg-type]
 
     def begin(self, earlyData: bytes, paused: bool = False) -> None:
@@ -168,8 +171,8 @@ class Application:
         @param earlyData: What came together with the proxy's answer.
         @param paused: Nobody has read since.
         """
-        self._earlyData = earlyData
-        self._leg.hold(self)
+        self._begun = True
+        self._earlyData = earlyData + self._earlyData
         if self._tunnel.paused:
             # It says itself when it is ready.
             return
@@ -187,26 +190,44 @@ class Application:
         """
         Give the protocol what came before everything else.
         """
-        earlyData, self._earlyData = self._earlyData, b""
-        if not earlyData or self._tunnel.closing:
+        if not self._begun:
             return
-        try:
-            self._protocol.dataReceived(earlyData)
-        except Exception:
-            log.failure("An application failed on what it was sent")
-            self._tunnel.abortConnection()
+        earlyData, self._earlyData = self._earlyData, b""
+        if earlyData and not self._tunnel.closing:
+            try:
+                self._protocol.dataReceived(earlyData)
+            except Exception:
+                log.failure("An application failed on what it was sent")
+                self._tunnel.abortConnection()
+        if self._ended and not self._tunnel.paused:
+            self._ended = False
+            self.readConnectionLost()
 
     def dataReceived(self, data: bytes) -> None:
         """
         Pass on what came.
         """
-        self._protocol.dataReceived(data)
+        if self._begun:
+            self._protocol.dataReceived(data)
+        else:
+            # Some transports deliver as soon as they are asked to read.
+            self._earlyData += data
+
+    def writeConnectionLost(self) -> None:
+        """
+        Pass on that our half-close has been carried out.
+        """
+        if IHalfCloseableProtocol.providedBy(self._protocol):
+            self._protocol.writeConnectionLost()
 
     def readConnectionLost(self) -> None:
         """
         Pass on that the target sends no more; to a protocol that does not
         know half-closed connections, that is the end.
         """
+        if not self._begun:
+            self._ended = True
+            return
         if IHalfCloseableProtocol.providedBy(self._protocol):
             self._protocol.readConnectionLost()
             return
@@ -220,7 +241,7 @@ class Application:
         """
         Pass on that the connection is gone.
         """
-        self._earlyData = b""
+        self._tunnel.closing = True
         try:
             self._protocol.connectionLost(reason)
         finally:

@@ -185,8 +185,12 @@ class Leg(Protocol):
 
     def writeConnectionLost(self) -> None:
         """
-        Our own half-close has been carried out; there is nothing to do.
+        Pass on that our own half-close has been carried out, to whom it
+        matters; a relay has nothing to do then.
         """
+        told = getattr(self._receiver, "writeConnectionLost", None)
+        if told is not None:
+            told()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """

@@ -369,7 +369,7 @@ class BeginningTests(TunnelTestCase):
         self.below.peerSends(b"more")
         IPushProducer(self.protocol.transport).resumeProducing()
         application.begin(b"early ", False)
-        self.assertEqual(self.told, [b"early ", b"more"])
+        self.assertEqual(self.told, [b"early more"])
 
     def test_lost(self) -> None:
         """
