@@ -349,8 +349,8 @@ def makeService(options: Options) -> IService:
 
     reactor: Any = installed
     limits = ConnectionLimits(total=takeProcess(reactor))
-    proxy = ProxyService(reactor, options.configuration(limits))
     try:
+        proxy = ProxyService(reactor, options.configuration(limits))
         proxy.openPorts()
     except ConfigurationError as e:
         sys.exit(f"{PROGRAM}: {e}")

@@ -90,7 +90,10 @@ class Daemon:
         try:
             match = self.waitFor(r"(?:Try: curl .*?://|, at )(?:\[.*?\]|[^:/]+):(\d+)")
             # For a listener that curl cannot use there is no second line.
-            if "Try: " not in match.string and not self._arguments[1].startswith("ssl:"):
+            used = not self._arguments[1].startswith("ssl:") and not any(
+                argument.startswith("gssapi:") for argument in self._arguments
+            )
+            if "Try: " not in match.string and used:
                 self.waitFor("Try: curl")
         except BaseException:
             self.__exit__(None, None, None)

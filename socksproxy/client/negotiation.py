@@ -27,7 +27,8 @@ from socksproxy.negotiation import (
     Send,
 )
 from socksproxy.relay import Leg
-from socksproxy.relay.leg import abort, writeThrough
+from socksproxy.relay.leg import abort
+from socksproxy.relay.sockets import writeThrough
 
 InThread = Callable[[Callable[[], None]], Deferred[None]]
 

@@ -22,7 +22,8 @@ from socksproxy.inbound.handshake import Lingering
 from socksproxy.inbound.shared import Inbound
 from socksproxy.policy.limits import Slot
 from socksproxy.relay import Leg
-from socksproxy.relay.leg import abort, endStream, tuneSocket, writeThrough
+from socksproxy.relay.leg import abort, endStream
+from socksproxy.relay.sockets import tuneSocket, writeThrough
 
 PAUSE_AT = 65536
 """

@@ -32,7 +32,8 @@ from socksproxy.inbound.login import LoggedIn, LoginAttempt
 from socksproxy.inbound.shared import Inbound
 from socksproxy.interfaces import ClientOrigin, IProxyAvatar
 from socksproxy.relay import Leg, Relay, RelayResult
-from socksproxy.relay.leg import Receiver, abort, tuneSocket, writeThrough
+from socksproxy.relay.leg import Receiver, abort
+from socksproxy.relay.sockets import tuneSocket, writeThrough
 
 Result = TypeVar("Result")
 

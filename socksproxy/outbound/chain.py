@@ -12,8 +12,13 @@ from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
 from typing import TypeVar
 
-from twisted.internet.defer import Deferred, fail
-from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.interfaces import (
+    IProtocol,
+    IProtocolFactory,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
 from twisted.internet.protocol import DatagramProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -30,9 +35,12 @@ from socksproxy.interfaces import (
     Received,
 )
 from socksproxy.outbound.hops import Chain, failingOver
+from socksproxy.outbound.names import DatagramNames
+from socksproxy.outbound.proxyurl import ProxyURL
+from socksproxy.outbound.vetting import Vetting
 from socksproxy.relay import Leg
 from socksproxy.relay.leg import addressAndPort
-from socksproxy.socks.client import Binding, SOCKS5Client
+from socksproxy.socks.client import Binding
 from socksproxy.socks.relayed import RelayedDatagrams
 
 Result = TypeVar("Result")
@@ -63,33 +71,41 @@ class ChainOutbound:
         """
         See L{IOutbound}. Only SOCKS5 is asked.
         """
-        try:
-            checkHost(self._policy, expected.host)
-        except NotAllowed:
-            return fail()
-        binding = self._ask("BIND", lambda client: client.bind(expected.host, expected.port))
-        return binding.addCallback(_RemotePort)
+
+        def bind(proxy: ProxyURL) -> Deferred[Binding]:
+            client = self._chain.client(proxy)
+            return self._sendable(proxy, expected.host).addCallback(
+                lambda host: client.bind(host, expected.port)
+            )
+
+        return self._ask("BIND", bind).addCallback(_RemotePort)
 
     def conduit(self, received: Received) -> Deferred[IDatagramConduit]:
         """
         See L{IOutbound}. Datagrams go through one proxy of SOCKS5, and no
-        longer chain: the next proxy would be reached by them in the clear.
+        longer chain, nor beside the TLS that a proxy is spoken to in.
         """
         if len(self._chain.hops) > 1:
             return fail(CommandNotSupported("datagrams go through a single proxy only"))
-        associating = self._ask(
-            "UDP ASSOCIATE", lambda client: client.associate(_Receiving(received))
-        )
-        return associating.addCallback(
-            lambda association: _RemoteConduit(association, self._policy)
-        )
+
+        def associate(proxy: ProxyURL) -> Deferred[IDatagramConduit]:
+            if proxy.tls:
+                return fail(CommandNotSupported("datagrams would not be in TLS"))
+            associating = self._chain.client(proxy).associate(_Receiving(received))
+            return associating.addCallback(conduit, proxy)
+
+        def conduit(association: RelayedDatagrams, proxy: ProxyURL) -> IDatagramConduit:
+            vetting = Vetting(self._chain.resolver, self._policy, None)
+            return _RemoteConduit(association, vetting, self._chain.clock, proxy.resolvesHere)
+
+        return self._ask("UDP ASSOCIATE", associate)
 
     def resolve(self, host: Host) -> Deferred[list[IPAddress]]:
         """
         See L{IOutbound}. The last proxy is asked, and never a resolver here.
         """
         name = host if isinstance(host, str) else str(host)
-        looking = self._ask("RESOLVE", lambda client: client.resolve(name))
+        looking = self._ask("RESOLVE", lambda proxy: self._chain.client(proxy).resolve(name))
         return looking.addCallback(lambda address: self._vetted([address]))
 
     def reverse(self, address: IPAddress) -> Deferred[str]:
@@ -100,7 +116,7 @@ class ChainOutbound:
             checkHost(self._policy, address)
         except NotAllowed:
             return fail()
-        return self._ask("RESOLVE_PTR", lambda client: client.reverse(address))
+        return self._ask("RESOLVE_PTR", lambda proxy: self._chain.client(proxy).reverse(address))
 
     def _vetted(self, addresses: list[IPAddress]) -> list[IPAddress]:
         """
@@ -117,9 +133,17 @@ class ChainOutbound:
             raise NotAllowed("the address is internal")
         return allowed
 
-    def _ask(
-        self, command: str, ask: Callable[[SOCKS5Client], Deferred[Result]]
-    ) -> Deferred[Result]:
+    def _sendable(self, proxy: ProxyURL, host: Host) -> Deferred[Host]:
+        """
+        Give a host as a proxy gets it: vetted if it is an address, and an
+        address if names are looked up here.
+        """
+        if isinstance(host, str) and not proxy.resolvesHere:
+            return succeed(host)
+        vetting = Vetting(self._chain.resolver, self._policy, None)
+        return vetting.addressesOf(host).addCallback(lambda addresses: addresses[0])
+
+    def _ask(self, command: str, ask: Callable[[ProxyURL], Deferred[Result]]) -> Deferred[Result]:
         """
         Ask those proxies of the last hop that know such a command.
         """
@@ -127,7 +151,7 @@ class ChainOutbound:
         proxies = [proxy for proxy in hop.order() if proxy.kind.startswith("socks5")]
         if not proxies:
             return fail(CommandNotSupported(f"the proxy knows no {command}"))
-        return failingOver(hop, proxies, lambda proxy: ask(self._chain.client(proxy)))
+        return failingOver(hop, proxies, ask)
 
 
 @implementer(IStreamClientEndpoint)
@@ -193,26 +217,42 @@ class _RemoteConduit:
     A conduit through a proxy.
     """
 
-    dropped = (0, 0)
-
-    def __init__(self, association: RelayedDatagrams, policy: IAddressPolicy) -> None:
+    def __init__(
+        self,
+        association: RelayedDatagrams,
+        vetting: Vetting,
+        clock: IReactorTime,
+        resolvesHere: bool,
+    ) -> None:
         self._association = association
-        self._policy = policy
+        self._vetting = vetting
+        self._names = DatagramNames(vetting, clock, self.send) if resolvesHere else None
         self._over = False
         association.ended.addErrback(self._ended)
 
+    @property
+    def dropped(self) -> tuple[int, int]:
+        return (0, 0) if self._names is None else self._names.dropped
+
     def send(self, data: bytes, destination: Destination) -> bool:
-        try:
-            checkHost(self._policy, destination.host)
-        except NotAllowed:
+        host, port = destination.host, destination.port
+        if self._over or port == 0:
             return False
-        if self._over or destination.port == 0:
-            return False
-        self._association.write(data, (str(destination.host), destination.port))
+        if isinstance(host, str):
+            if self._names is not None:
+                return self._names.send(data, host, port)
+        else:
+            try:
+                self._vetting.check(host)
+            except NotAllowed:
+                return False
+        self._association.write(data, (str(host), port))
         return True
 
     def close(self) -> None:
         self._over = True
+        if self._names is not None:
+            self._names.close()
         self._association.stopListening()
 
     def _ended(self, failure: Failure) -> None:

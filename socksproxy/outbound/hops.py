@@ -102,6 +102,10 @@ class Hop:
 class Chain:
     """
     Hops, and the endpoints that lead through them.
+
+    @ivar hops: The hops, the nearest first.
+    @ivar resolver: What resolves names for proxies that are not to get them.
+    @ivar clock: Time.
     """
 
     def __init__(
@@ -119,6 +123,7 @@ class Chain:
         if any(proxy.address is None for hop in hops[1:] for proxy in hop):
             raise ConfigurationError("only the first proxy of a chain can be on a UNIX socket")
         self._reactor = reactor
+        self.clock: IReactorTime = reactor
         self.resolver = resolver
         self.hops = tuple(Hop(hop, reactor) for hop in hops)
         self._creators = {proxy: _creatorFor(proxy) for hop in hops for proxy in hop if proxy.tls}

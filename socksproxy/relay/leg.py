@@ -4,37 +4,23 @@ One of the two connections that a relay joins.
 
 from __future__ import annotations
 
-import socket
-import sys
-from typing import Any
 from typing import Protocol as Interface
 
-from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IAddress,
     IHalfCloseableProtocol,
     IPushProducer,
     ISSLTransport,
-    ITCPTransport,
 )
 from twisted.internet.protocol import Protocol
-from twisted.internet.tcp import Connection
-from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksproxy.address import IPAddress, hostFromText
 from socksproxy.errors import SOCKSProxyError
 from socksproxy.relay.protected import ProtectedTransport, StreamProtection
-
-# Ask after a minute of silence, and give up after another. Not every system
-# has all of these.
-_KEEP_ALIVE = tuple(
-    (getattr(socket, name), value)
-    for name, value in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4))
-    if hasattr(socket, name)
-)
 
 
 class StreamTransport(Interface):
@@ -278,34 +264,6 @@ def addressAndPort(address: object) -> tuple[IPAddress | None, int]:
     return None, 0
 
 
-def writeThrough(transport: StreamTransport, data: bytes) -> None:
-    """
-    Write to a transport, into the socket at once where it has room and nothing
-    is queued before. The reactor's way, to queue and to wait for the socket to
-    be writable, takes two more system calls and a turn of the loop.
-    """
-    if (
-        isinstance(transport, Connection)
-        and transport.connected
-        and not (
-            transport.TLS
-            or transport.dataBuffer
-            or transport._tempDataLen
-            or transport.disconnecting
-        )
-    ):
-        written = transport.writeSomeData(data)
-        if isinstance(written, int):
-            if written == len(data):
-                return
-            data = data[written:]
-    elif isinstance(transport, ProtectedTransport):
-        writeThrough(transport.transport, transport.protected(data))
-        return
-    # Any error is found again by the reactor, which knows what to do.
-    transport.write(data)
-
-
 def endStream(transport: StreamTransport) -> None:
     """
     Send the end of our stream once everything written has gone out. TLS knows
@@ -326,44 +284,3 @@ def abort(transport: StreamTransport) -> None:
     """
     abortConnection = getattr(transport, "abortConnection", transport.loseConnection)
     abortConnection()
-
-
-def tuneSocket(transport: StreamTransport) -> None:
-    """
-    Switch Nagle's algorithm off, since the peers' own writes already have the
-    right boundaries, and keep-alive on, since a relay may be silent for hours
-    while a peer is long gone.
-    """
-    # Twisted's UNIX transports say that they were TCP's.
-    if not ITCPTransport.providedBy(transport) or isinstance(transport.getHost(), UNIXAddress):
-        return
-    transport.setTcpNoDelay(True)
-    transport.setTcpKeepAlive(True)
-    handle = transport.getHandle()  # type: ignore[attr-defined]
-    for option, value in _KEEP_ALIVE:
-        handle.setsockopt(socket.IPPROTO_TCP, option, value)
-
-
-def unacknowledged(transport: StreamTransport) -> int:
-    """
-    Ask the kernel how much of what was written the peer has not yet taken. It
-    tells of a slow reader long before the socket is writable again, which is
-    only when a third of a buffer of megabytes is free.
-
-    @return: Octets, or 0 where the kernel does not say.
-    """
-    lowest: Any = transport
-    while isinstance(lowest, ProtocolWrapper | ProtectedTransport):
-        lowest = lowest.transport
-    if not isinstance(lowest, Connection) or not lowest.connected:
-        return 0
-    if sys.platform == "win32":
-        return 0
-    from fcntl import ioctl
-    from termios import TIOCOUTQ
-
-    try:
-        answer = ioctl(lowest.fileno(), TIOCOUTQ, bytes(4))
-    except OSError:
-        return 0
-    return int.from_bytes(answer, sys.byteorder)

@@ -20,8 +20,9 @@ from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTim
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from socksproxy.relay.leg import Leg, abort, endStream, unacknowledged, writeThrough
+from socksproxy.relay.leg import Leg, abort, endStream
 from socksproxy.relay.progress import Progress
+from socksproxy.relay.sockets import unacknowledged, writeThrough
 
 WATCH_PERIOD = 2.5
 """

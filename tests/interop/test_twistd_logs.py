@@ -73,6 +73,9 @@ class TestFormats:
             "result": "succeeded",
             "sent": 1234,
             "received": 1234,
+            "datagramsSent": 0,
+            "datagramsReceived": 0,
+            "datagramsDropped": 0,
             "reason": "client closed",
         }
 

@@ -17,7 +17,8 @@ from zope.interface import implementer
 from zope.interface.verify import verifyObject
 
 from socksproxy.relay import Leg
-from socksproxy.relay.leg import abort, addressAndPort, endStream, tuneSocket
+from socksproxy.relay.leg import abort, addressAndPort, endStream
+from socksproxy.relay.sockets import tuneSocket
 from socksproxy.testing import MemoryTransport, tcpAddress
 from tests.relay.joined import NoHalfClose, TLSTransport
 

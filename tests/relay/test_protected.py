@@ -17,8 +17,9 @@ from zope.interface import implementer
 
 from socksproxy.errors import SOCKSProxyError, TruncatedStream
 from socksproxy.relay import Leg, Relay
-from socksproxy.relay.leg import abort, endStream, tuneSocket, unacknowledged, writeThrough
+from socksproxy.relay.leg import abort, endStream
 from socksproxy.relay.protected import ProtectedTransport
+from socksproxy.relay.sockets import tuneSocket, unacknowledged, writeThrough
 from socksproxy.testing import CAPACITY, MemoryTransport, tcpAddress
 from tests.relay.joined import FULL, PATIENT, Joined, NoHalfClose, QueueingTransport, TLSTransport
 from tests.relay.sealing import Sealing, opened, sealed

@@ -1,5 +1,5 @@
 """
-Tests for L{socksproxy.relay.leg.writeThrough}, on Twisted's own TCP connection
+Tests for L{socksproxy.relay.sockets.writeThrough}, on Twisted's own TCP connection
 over a socket by a script.
 """
 
@@ -18,7 +18,7 @@ from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from socksproxy.relay import Leg
-from socksproxy.relay.leg import writeThrough
+from socksproxy.relay.sockets import writeThrough
 from socksproxy.testing import MemoryTransport
 
 

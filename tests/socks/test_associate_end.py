@@ -8,7 +8,9 @@ import gc
 from weakref import ref
 
 from twisted.internet.defer import Deferred
+from twisted.internet.protocol import DatagramProtocol
 
+from socksproxy.exposure import Exposure, PortRange
 from socksproxy.interfaces import IDatagramConduit
 from socksproxy.testing import ScriptedNetwork
 from tests.dns.names import SlowNames
@@ -165,6 +167,21 @@ class ClientTests(AssociationTestCase):
             self.proxy.settle()
             self.assertNothingLeft()
         self.assertTrue(conduit.closed)
+
+    def test_noPort(self) -> None:
+        """
+        A way out is not kept for a client that cannot be given a port.
+        """
+        user = SlowUser()
+        proxy = self.start(realm=user)
+        proxy.inbound.exposure = Exposure(proxy.network, PortRange(2000, 2000))
+        taken = proxy.network.listenUDP(2000, DatagramProtocol())
+        client = self.ask(REQUEST)
+        conduit = Conduit()
+        user.asked[0].callback(conduit)
+        self.assertEqual(client.take(), refused(1))
+        self.assertTrue(conduit.closed)
+        taken.stopListening()
 
     def test_garbage(self) -> None:
         """

@@ -57,8 +57,10 @@ class IdleTests(AssociationTestCase):
     def test_unused(self) -> None:
         """
         One that nothing has gone through ends then, counted from its
-        beginning.
+        beginning, whenever that was.
         """
+        self.assertEnds(self.associate())
+        self.passes(3 * self.idle)
         self.assertEnds(self.associate())
 
     def test_sent(self) -> None:

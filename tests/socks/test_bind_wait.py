@@ -39,14 +39,14 @@ class WaitTests(BindTestCase):
     def test_clientGoes(self) -> None:
         """
         When the client closes its half or resets its connection the port is
-        closed, and no timer is left. It is not answered any more.
+        closed in that very moment, and no timer is left. It is not answered any more.
         """
         for self.version in (5, 4):
             for end in ("peerEnds", "peerResets"):
                 client = self.bound()
                 getattr(client, end)()
-                self.proxy.settle()
                 self.assertEqual(self.waiting, [])
+                self.proxy.settle()
                 self.assertTrue(client.lost)
                 self.assertEqual(client.take(), b"")
                 self.assertNothingLeft()

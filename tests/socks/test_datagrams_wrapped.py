@@ -112,6 +112,7 @@ class FragmentTests(DatagramTestCase):
         self.network.advance(3)
         self.piece(1)
         self.network.advance(3)
+        self.assertEqual(len(self.network.getDelayedCalls()), 1)
         self.assertTrue(self.piece(2 | LAST))
         self.network.advance(10)
         self.assertEqual(self.network.getDelayedCalls(), [])

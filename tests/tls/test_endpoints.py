@@ -5,14 +5,12 @@ Tests for L{socksproxy.tls.endpoints}: what a handshake leads to.
 from __future__ import annotations
 
 from twisted.internet import error
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.internet.error import (
     NoProtocol,
 )
 from twisted.internet.interfaces import (
     IHandshakeListener,
-    IProtocol,
-    IProtocolFactory,
     IStreamClientEndpoint,
 )
 from twisted.internet.protocol import Factory, Protocol
@@ -27,32 +25,8 @@ from socksproxy.tls import (
     wrapTLSClient,
 )
 from tests.certificates import Authority
-from tests.tls.tunnelled import ADDRESS, Applications, TLSClientTestCase
+from tests.tls.tunnelled import ADDRESS, Applications, Below, TLSClientTestCase
 from tests.tlspeer import Line, TLSPeer, serverContext
-
-
-@implementer(IStreamClientEndpoint)
-class Below:
-    """
-    An endpoint that leads nowhere.
-
-    @ivar factories: What it was asked to connect.
-    @ivar attempts: What is to come of it.
-    @ivar cancelled: The attempts that have been given up.
-    """
-
-    def __init__(self) -> None:
-        self.factories: list[IProtocolFactory] = []
-        self.attempts: list[Deferred[IProtocol]] = []
-        self.cancelled: list[Deferred[IProtocol]] = []
-
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """
-        See C{IStreamClientEndpoint}.
-        """
-        self.factories.append(protocolFactory)
-        self.attempts.append(Deferred(self.cancelled.append))
-        return self.attempts[-1]
 
 
 class ClientEndpointTestCase(TLSClientTestCase):

@@ -19,6 +19,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Factory, Protocol
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 from socksproxy.testing import MemoryTransport, ScriptedNetwork
 from socksproxy.tls import PeerRejected, wrapTLSClient
@@ -81,6 +82,30 @@ class Applications(Factory):
         """
         self.made.append(Recording(self._greeting))
         return self.made[-1]
+
+
+@implementer(IStreamClientEndpoint)
+class Below:
+    """
+    An endpoint that leads nowhere.
+
+    @ivar factories: What it was asked to connect.
+    @ivar attempts: What is to come of it.
+    @ivar cancelled: The attempts that have been given up.
+    """
+
+    def __init__(self) -> None:
+        self.factories: list[IProtocolFactory] = []
+        self.attempts: list[Deferred[IProtocol]] = []
+        self.cancelled: list[Deferred[IProtocol]] = []
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """
+        See C{IStreamClientEndpoint}.
+        """
+        self.factories.append(protocolFactory)
+        self.attempts.append(Deferred(self.cancelled.append))
+        return self.attempts[-1]
 
 
 class TLSClientTestCase(SynchronousTestCase):
