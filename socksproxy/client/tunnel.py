@@ -8,20 +8,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
     IAddress,
     IHalfCloseableProtocol,
-    IProducer,
     IProtocol,
     IPullProducer,
     IPushProducer,
+    ISSLTransport,
 )
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, providedBy
 
 from socksproxy.events import log
 from socksproxy.relay import Leg
 from socksproxy.relay.leg import StreamTransport, abort
+from socksproxy.relay.sockets import backlogOf
 
 
 class TunnelTransport:
@@ -41,16 +44,20 @@ class TunnelTransport:
         transport: StreamTransport,
         peer: IAddress,
         resumed: Callable[[], None] = lambda: None,
+        startTLS: Callable[[TLSMemoryBIOFactory], Any] = lambda factory: None,
     ) -> None:
         """
         @param transport: The transport to the proxy.
         @param peer: The address of the target as it was asked for.
         @param resumed: Called when the application wants to be given
             something again, before the transport below gives it anything.
+        @param startTLS: Puts TLS before the application's protocol.
         """
         self._resumed = resumed
+        self._startTLS = startTLS
+        self._streaming = True
         self.transport = transport
-        self.producer: IProducer | None = None
+        self.producer: IPushProducer | IPullProducer | None = None
         self.paused = False
         self.closing = False
         self._peer = peer
@@ -115,12 +122,29 @@ class TunnelTransport:
         if not self.paused:
             self.transport.resumeProducing()
 
+    def startTLS(self, contextFactory: Any, normal: bool = True) -> None:
+        """
+        See C{ITLSTransport}. TLS begins between the application and the
+        target, inside of whatever there is between us and the proxy.
+        """
+        producer, streaming = self.producer, self._streaming
+        if producer is not None:
+            self.unregisterProducer()
+        nothing: Any = None
+        factory = TLSMemoryBIOFactory(contextFactory, normal, nothing)
+        below, tls = self.transport, self._startTLS(factory)
+        self.transport = tls
+        tls.makeConnection(below)
+        directlyProvides(self, providedBy(tls), ISSLTransport)
+        if producer is not None:
+            self.registerProducer(producer, streaming)
+
     def registerProducer(self, producer: IPushProducer | IPullProducer, streaming: bool) -> None:
         """
         See C{IConsumer}.
         """
         self.transport.registerProducer(producer, streaming)  # type: ignore[arg-type]
-        self.producer = producer
+        self.producer, self._streaming = producer, streaming
 
     def unregisterProducer(self) -> None:
         """
@@ -154,7 +178,8 @@ class Application:
         self._earlyData = b""
         self._begun = False
         self._ended = False
-        self._tunnel = TunnelTransport(leg.transport, peer, self._resumed)
+        self._lost = False
+        self._tunnel = TunnelTransport(leg.transport, peer, self._resumed, self._startTLS)
 
     def connect(self) -> None:
         """
@@ -186,6 +211,14 @@ class Application:
         """
         self._tunnel.abortConnection()
 
+    def _startTLS(self, factory: TLSMemoryBIOFactory) -> TLSMemoryBIOProtocol:
+        """
+        Put TLS before the protocol, which knows already that it is connected.
+        """
+        tls = TLSMemoryBIOProtocol(factory, self._protocol, False)
+        self._protocol = tls
+        return tls
+
     def _resumed(self) -> None:
         """
         Give the protocol what came before everything else.
@@ -207,6 +240,8 @@ class Application:
         """
         Pass on what came.
         """
+        if self._lost:
+            return
         if self._begun:
             self._protocol.dataReceived(data)
         else:
@@ -235,13 +270,26 @@ class Application:
         if producer is not None:
             self._tunnel.unregisterProducer()
             producer.stopProducing()
-        self._leg.transport.loseConnection()
+        # As without a proxy, what the target has not taken by now is dropped.
+        if backlogOf(self._leg.transport):
+            self._tunnel.abortConnection()
+        else:
+            self._tunnel.loseConnection()
+        self._lose(Failure(ConnectionDone()))
 
     def connectionLost(self, reason: Failure) -> None:
         """
         Pass on that the connection is gone.
         """
-        self._tunnel.closing = True
+        self._lose(reason)
+
+    def _lose(self, reason: Failure) -> None:
+        """
+        Tell the protocol, once, that it has lost its connection.
+        """
+        if self._lost:
+            return
+        self._lost = self._tunnel.closing = True
         try:
             self._protocol.connectionLost(reason)
         finally:

@@ -97,7 +97,10 @@ def chainFromURLs(text: str) -> list[list[ProxyURL]]:
 
     @raise ConfigurationError: One of them is none.
     """
-    return [[proxyFromURL(url.strip()) for url in hop.split("|")] for hop in text.split(",")]
+    hops = [[proxyFromURL(url.strip()) for url in hop.split("|")] for hop in text.split(",")]
+    if any(proxy.address is None for hop in hops[1:] for proxy in hop):
+        raise ConfigurationError("only the first proxy of a chain can be on a UNIX socket")
+    return hops
 
 
 def withPassword(hops: Sequence[Sequence[ProxyURL]], path: str) -> list[list[ProxyURL]]:

@@ -22,7 +22,7 @@ from zope.interface import implementer
 
 from socksproxy.relay.leg import Leg, abort, endStream
 from socksproxy.relay.progress import Progress
-from socksproxy.relay.sockets import unacknowledged, writeThrough
+from socksproxy.relay.sockets import backlogOf, unacknowledged, writeThrough
 
 WATCH_PERIOD = 2.5
 """
@@ -126,13 +126,9 @@ class _Direction:
 
     def backlog(self) -> int:
         """
-        How many octets wait in the sink's user-space buffer, as far as its
-        transport lets us see.
+        How many octets wait in the sink's user-space buffer.
         """
-        data = getattr(self.sink, "dataBuffer", b"")
-        offset = getattr(self.sink, "offset", 0)
-        queued = getattr(self.sink, "_tempDataLen", 0)
-        return len(data) - offset + queued
+        return backlogOf(self.sink)
 
     def look(self, now: float, closing: bool) -> Progress:
         """

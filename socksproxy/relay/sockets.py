@@ -76,10 +76,21 @@ def tuneSocket(transport: StreamTransport) -> None:
         return
     lowest.setTcpNoDelay(True)
     lowest.setTcpKeepAlive(True)
-    handle = getattr(lowest, "socket", None)
-    if isinstance(handle, socket.socket):
+    handle: Any = getattr(lowest, "getHandle", lambda: None)()
+    if hasattr(handle, "setsockopt"):
         for option, value in _KEEP_ALIVE:
             handle.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def backlogOf(transport: StreamTransport) -> int:
+    """
+    Tell how many octets wait in a transport's user-space buffer, as far as it
+    lets us see.
+    """
+    data = getattr(transport, "dataBuffer", b"")
+    offset = getattr(transport, "offset", 0)
+    queued = getattr(transport, "_tempDataLen", 0)
+    return len(data) - offset + queued
 
 
 def unacknowledged(transport: StreamTransport) -> int:

@@ -113,7 +113,6 @@ class TunnelTests(TunnelTestCase):
         What the transport below cannot do, this one cannot.
         """
         tunnel: Any = self.connect()
-        self.assertFalse(hasattr(tunnel, "startTLS"))
         self.assertRaises(AttributeError, lambda: tunnel.setTcpNoDelay(True))
 
     def test_reads(self) -> None:

@@ -41,6 +41,7 @@ class ClientsTestCase(TestCase):
 
     @ivar targets: The target.
     @ivar targetPort: Its port.
+    @ivar services: The proxies that have been started.
     @ivar proxy: What leads to the last proxy that has been started.
     """
 
@@ -52,6 +53,7 @@ class ClientsTestCase(TestCase):
         """
         Start the target.
         """
+        self.services: list[ProxyService] = []
         self.targets = Peers()
         self.targetPort = self.listen(self.targets)
 
@@ -91,6 +93,7 @@ class ClientsTestCase(TestCase):
         """
         proxy = ProxyService(reactor, Configuration(listen=(listen,), **configuration))
         self.addCleanup(self.stop, proxy)
+        self.services.append(proxy)
         proxy.startService()
 
     def stop(self, proxy: ProxyService) -> Deferred[None]:
