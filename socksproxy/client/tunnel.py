@@ -6,7 +6,7 @@ it and its peer.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
@@ -21,6 +21,7 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import directlyProvides, providedBy
 
+from socksproxy.errors import LocalProtocolError
 from socksproxy.events import log
 from socksproxy.relay import Leg
 from socksproxy.relay.leg import StreamTransport, abort
@@ -122,6 +123,13 @@ class TunnelTransport:
         if not self.paused:
             self.transport.resumeProducing()
 
+    def leave(self) -> None:
+        """
+        Let go of who is told of things, since the connection is gone.
+        """
+        self._resumed = _nothing
+        self._startTLS = _gone
+
     def startTLS(self, contextFactory: Any, normal: bool = True) -> None:
         """
         See C{ITLSTransport}. TLS begins between the application and the
@@ -152,6 +160,16 @@ class TunnelTransport:
         """
         self.producer = None
         self.transport.unregisterProducer()
+
+
+def _nothing() -> None:
+    """
+    Nobody is interested any more.
+    """
+
+
+def _gone(factory: object) -> NoReturn:
+    raise LocalProtocolError("the connection is gone")
 
 
 class Application:
@@ -223,7 +241,7 @@ class Application:
         """
         Give the protocol what came before everything else.
         """
-        if not self._begun:
+        if not self._begun or self._lost:
             return
         earlyData, self._earlyData = self._earlyData, b""
         if earlyData and not self._tunnel.closing:
@@ -252,7 +270,7 @@ class Application:
         """
         Pass on that our half-close has been carried out.
         """
-        if IHalfCloseableProtocol.providedBy(self._protocol):
+        if not self._lost and IHalfCloseableProtocol.providedBy(self._protocol):
             self._protocol.writeConnectionLost()
 
     def readConnectionLost(self) -> None:
@@ -262,6 +280,8 @@ class Application:
         """
         if not self._begun:
             self._ended = True
+            return
+        if self._lost:
             return
         if IHalfCloseableProtocol.providedBy(self._protocol):
             self._protocol.readConnectionLost()
@@ -290,7 +310,11 @@ class Application:
         if self._lost:
             return
         self._lost = self._tunnel.closing = True
+        protocol, over = self._protocol, self._over
+        # They hold one another, and would wait for a garbage collection.
+        self._tunnel.leave()
+        del self._protocol, self._over
         try:
-            self._protocol.connectionLost(reason)
+            protocol.connectionLost(reason)
         finally:
-            self._over()
+            over()

@@ -18,7 +18,7 @@ from typing import Any
 
 from twisted.internet.endpoints import wrapClientTLS
 from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.web.client import URI, BrowserLikePolicyForHTTPS
+from twisted.web.client import URI
 from twisted.web.error import SchemeNotSupported
 from twisted.web.iweb import IAgentEndpointFactory, IPolicyForHTTPS
 from zope.interface import implementer
@@ -27,6 +27,7 @@ from socksproxy.client.endpoint import destinationFor
 from socksproxy.dns.resolver import BoundedResolver
 from socksproxy.outbound.hops import Chain
 from socksproxy.outbound.proxyurl import chainFromURLs
+from socksproxy.tls import clientTLS, wrapTLSClient
 
 
 @implementer(IAgentEndpointFactory)
@@ -41,13 +42,15 @@ class ProxyAgentEndpoints:
         """
         @param reactor: The reactor.
         @param via: URLs of proxies, as for C{--via}.
-        @param contextFactory: How targets are verified; by default as
-            browsers do it.
+        @param contextFactory: How targets are verified, if it is not to be
+            against the authorities that the system trusts. Twisted's own
+            policies take certificates that are for no name at all.
         @raise ConfigurationError: One of the URLs is none.
         """
         resolver = BoundedResolver(reactor, reactor.nameResolver)
+        self._reactor = reactor
         self._chain = Chain(reactor, chainFromURLs(via), resolver)
-        self._policy = BrowserLikePolicyForHTTPS() if contextFactory is None else contextFactory
+        self._policy = contextFactory
 
     def endpointForURI(self, uri: URI) -> IStreamClientEndpoint:
         """
@@ -58,7 +61,10 @@ class ProxyAgentEndpoints:
         """
         if uri.scheme not in (b"http", b"https"):
             raise SchemeNotSupported(f"{uri.scheme!r} is not spoken through proxies")
-        endpoint = self._chain.endpointTo(destinationFor(uri.host, uri.port))
+        destination = destinationFor(uri.host, uri.port)
+        endpoint = self._chain.endpointTo(destination)
         if uri.scheme == b"http":
             return endpoint
+        if self._policy is None:
+            return wrapTLSClient(self._reactor, endpoint, clientTLS(destination.host))
         return wrapClientTLS(self._policy.creatorForNetloc(uri.host, uri.port), endpoint)

@@ -35,6 +35,28 @@ def users() -> InMemoryUsernamePasswordDatabaseDontUse:
     return InMemoryUsernamePasswordDatabaseDontUse(**{USER: PASSWORD.encode()})
 
 
+class Targets(Peers):
+    """
+    Makes targets, and tells of them once they are connected.
+    """
+
+    def buildProtocol(self, addr: object) -> Peer:
+        """
+        See C{IProtocolFactory}.
+        """
+        connected, self.connected = self.connected, Deferred()
+        return _Target(connected)
+
+
+class _Target(Peer):
+    def __init__(self, connected: Deferred[Peer]) -> None:
+        super().__init__()
+        self._connected = connected
+
+    def connectionMade(self) -> None:
+        self._connected.callback(self)
+
+
 class ClientsTestCase(TestCase):
     """
     Tests with a target on 127.0.0.1.
@@ -54,7 +76,7 @@ class ClientsTestCase(TestCase):
         Start the target.
         """
         self.services: list[ProxyService] = []
-        self.targets = Peers()
+        self.targets = Targets()
         self.targetPort = self.listen(self.targets)
 
     def listen(self, factory: Factory, interface: str = "127.0.0.1") -> int:

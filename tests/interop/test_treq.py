@@ -120,7 +120,7 @@ class TreqTests(unittest.TestCase):
         """
         stranger = Authority(self.folder, "stranger")
         target = self.serve(stranger.issue("localhost", name="strange"))
-        self.assertNot(self.fetch(target), "certificate verify failed")
+        self.assertNot(self.fetch(target), "its authority is unknown")
 
     def test_closed(self) -> None:
         """

@@ -365,15 +365,29 @@ def test_chain() -> None:
     not matter.
     """
     hops = chainFromURLs(
-        "socks5h://one.test, http://two.test|https://u:p%2C%7C@three.test | socks4a://four.test"
-        " ,socks5h://unix:/run/five"
+        "socks5h://unix:/run/one|socks5h://one.test, http://two.test|https://u:p%2C%7C@three.test"
+        " | socks4a://four.test ,socks5h://five.test"
     )
     assert [[str(proxy) for proxy in hop] for hop in hops] == [
-        ["socks5h://one.test:1080"],
+        ["socks5h://unix:/run/one", "socks5h://one.test:1080"],
         ["http://two.test:1080", "https://***@three.test:443", "socks4a://four.test:1080"],
-        ["socks5h://unix:/run/five"],
+        ["socks5h://five.test:1080"],
     ]
     assert hops[1][1].password == b"p,|"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "socks5h://one.test,socks5h://unix:/run/two",
+        "socks5h://one.test,socks5h://two.test|socks5h://unix:/run/two",
+    ],
+)
+def test_unixFurtherAway(text: str) -> None:
+    """
+    A UNIX socket is on this host, so that only the first hop can be there.
+    """
+    assert "UNIX" in refusal(text)
 
 
 @pytest.mark.parametrize(
