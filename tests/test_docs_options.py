@@ -43,6 +43,21 @@ def optionsIn(text: str) -> set[str]:
     return {f"--{name}" for name in names} | set(re.findall(r"^ +(-\w), ", text, re.M))
 
 
+@cache
+def toolOptions(tool: str) -> frozenset[str]:
+    """
+    Find the options of a tool of C{python -m socksproxy}.
+    """
+    shown = subprocess.run(
+        [sys.executable, "-m", "socksproxy", tool, "--help"],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
+    return frozenset(re.findall(r"^  (?:-\w, )?(--[\w-]+)", shown.stdout, re.M))
+
+
 def documented(program: str) -> dict[str, str]:
     """
     Give what the manual says of each option of a program.
@@ -96,19 +111,14 @@ class TestOptions:
         }
         assert stated == defaults
 
-    def test_passwd(self) -> None:
+    @pytest.mark.parametrize(
+        ("program", "tool"), [("socksproxy", "passwd"), ("socksproxy check", "check")]
+    )
+    def test_tools(self, program: str, tool: str) -> None:
         """
-        The manual has exactly the options of C{socksproxy passwd}.
+        The manual has exactly the options of the tools beside the daemon.
         """
-        shown = subprocess.run(
-            [sys.executable, "-m", "socksproxy", "passwd", "--help"],
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=TIMEOUT,
-        )
-        options = set(re.findall(r"^  (?:-\w, )?(--\w+)", shown.stdout, re.M))
-        assert set(documented("socksproxy")) == options - {"--help"}
+        assert set(documented(program)) == toolOptions(tool) - {"--help"}
 
     @pytest.mark.parametrize("command", [command for path in PAGES for command in commandsOf(path)])
     def test_commandsUseOptionsThatExist(self, command: str) -> None:
@@ -132,6 +142,7 @@ class TestOptions:
         """
         named = set(re.findall(r"``(--[a-z0-9-]+)", path.read_text()))
         known = optionsIn(help()) | optionsIn(help("socksproxy")) | OTHER_PROGRAMS
+        known |= toolOptions("passwd") | toolOptions("check")
         assert named <= known
 
 
