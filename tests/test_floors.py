@@ -15,7 +15,7 @@ from tests.daemon import ROOT, environment
 
 FLOORS = [
     ("ground", ["errors", "address", "buffer"]),
-    ("wire", ["*._wire*"]),
+    ("wire", ["*._wire*", "kcp._segment", "kcp._galois"]),
     (
         "machines",
         [
@@ -33,6 +33,14 @@ FLOORS = [
             "auth.throttle",
             "policy.limits",
             "policy.services",
+            "kcp._*",
+            "kcp.config",
+            "kcp.congestion",
+            "kcp.control",
+            "kcp.crypt",
+            "kcp.fec",
+            "kcp.pipeline",
+            "kcp.statistics",
         ],
     ),
     (
@@ -54,6 +62,9 @@ FLOORS = [
             "socks.datagrams",
             "socks.resolve",
             "tls.*",
+            "kcp.datagram",
+            "kcp.port",
+            "kcp.transport",
         ],
     ),
     (
@@ -64,6 +75,7 @@ FLOORS = [
             "socks.client",
             "socks.relayed",
             "http.endpoints",
+            "kcp.endpoints",
             "dns.*",
             "outbound.*",
             "auth.checkers",

@@ -5,10 +5,23 @@ Each file explains its own conventions.
 """
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 Vector = dict[str, Any]
+
+
+@cache
+def document(name: str) -> dict[str, Any]:
+    """
+    Read a whole file, whose sections are each of a form of their own.
+
+    @param name: C{kcp_vectors} for C{kcp_vectors.json}, and so on.
+    """
+    path = Path(__file__).parent / f"{name}.json"
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return content
 
 
 def load(family: str) -> list[Vector]:
@@ -17,8 +30,7 @@ def load(family: str) -> list[Vector]:
 
     @param family: C{socks} for C{socks_vectors.json}, and so on.
     """
-    path = Path(__file__).parent / f"{family}_vectors.json"
-    vectors: list[Vector] = json.loads(path.read_text(encoding="utf-8"))["vectors"]
+    vectors: list[Vector] = document(f"{family}_vectors")["vectors"]
     return vectors
 
 
