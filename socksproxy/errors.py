@@ -107,6 +107,18 @@ class TruncatedStream(RemoteProtocolError):
     """
 
 
+class TruncatedSegment(RemoteProtocolError):
+    """
+    A datagram of KCP ends inside a segment.
+    """
+
+
+class ForeignConversation(RemoteProtocolError):
+    """
+    A segment of KCP belongs to another conversation.
+    """
+
+
 class UnofferedMethod(RemoteProtocolError):
     """
     A SOCKS5 server chose an authentication method that was not offered.
