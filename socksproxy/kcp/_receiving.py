@@ -107,16 +107,23 @@ class Receiving:
             self._promote()
         return data
 
-    def takeAll(self) -> bytes:
+    def takeStream(self, limit: int) -> bytes:
         """
-        Take all that is in order, whatever messages it was.
+        Take what is in order, whatever messages it was.
+
+        @param limit: Octets after which to stop; a segment is not split.
         """
-        pieces = []
-        while self._queue:
-            pieces += [data for _, data in self._queue]
-            self._queue.clear()
-            if self._early:
+        queue = self._queue
+        pieces: list[bytes] = []
+        size = 0
+        while queue and size < limit:
+            _, data = queue.popleft()
+            pieces.append(data)
+            size += len(data)
+            if self._early and not queue:
                 self._promote()
+        if self._early:
+            self._promote()
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def _promote(self) -> None:

@@ -10,7 +10,7 @@ count; datagrams come in and go out as lists of payloads::
     for payload in block.flush(now):
         ...
     block.input(payloads, now)
-    block.takeAll()
+    block.receiveStream()
     wait = block.nextDeadline(now)
 
 What is sent when, and what is answered, is kcp-go's to the bit. Three things
@@ -23,7 +23,6 @@ waits for sends nothing.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 
 from socksproxy.errors import (
@@ -34,13 +33,12 @@ from socksproxy.errors import (
     RemoteProtocolError,
     TruncatedSegment,
 )
-from socksproxy.kcp._flight import Flight, Segment
-from socksproxy.kcp._pacing import Pacer
+from socksproxy.kcp._flight import Segment
 from socksproxy.kcp._receiving import Receiving
-from socksproxy.kcp._rtt import RTTEstimator
 from socksproxy.kcp._segment import HEAD, HEAD_SIZE, MASK, Command, difference
+from socksproxy.kcp._sending import Sending
 from socksproxy.kcp.config import KCPConfig
-from socksproxy.kcp.congestion import CongestionControl, DeliveryRate, LossWindow
+from socksproxy.kcp.congestion import CongestionControl
 from socksproxy.kcp.statistics import SessionStatistics
 
 INITIAL_WINDOW = 32
@@ -48,14 +46,17 @@ INITIAL_WINDOW = 32
 Segments that a peer is taken to have room for before it has said so.
 """
 
-MAX_FRAGMENTS = 255
-
 FIRST_PROBE = 500
 """
 Milliseconds after which a closed window is asked about first.
 """
 
 MAX_PROBE = 120000
+
+CHUNK = 65536
+"""
+Octets that a reader takes at a time.
+"""
 
 _PUSH, _ACK, _WASK, _WINS = map(int, (Command.PUSH, Command.ACK, Command.WASK, Command.WINS))
 
@@ -72,8 +73,6 @@ class ControlBlock:
     @ivar dead: A segment has been sent too often.
     @ivar proven: The peer has acknowledged something, so it is where it
         claims to be.
-    @ivar credit: Octets of payload that may be sent while it is not, or
-        L{None} if that does not matter.
     @ivar statistics: Counters, for which this block counts what is about
         segments.
     """
@@ -101,22 +100,13 @@ class ControlBlock:
         self.rmtWnd = INITIAL_WINDOW
         self.dead = False
         self.proven = False
-        self.credit: int | None = None
         self._now = 0
-        self._queue: deque[tuple[int, bytes]] = deque()
         self._receiving = Receiving(config.rcvwnd, config.stream)
-        self._flight = Flight(config.resend)
-        self._rtt = RTTEstimator(config.interval, config.nodelay)
-        self._congestion = _congestionFor(config, self.mss)
-        if self._congestion.measures:
-            self._flight.onAcked = self._congestion.acked
-        self._pacer = Pacer()
-        self._postponed: list[Segment] = []
+        self._sending = Sending(config, self.mss, self.statistics)
         self._ackTs: int | None = None
         self._asking = self._telling = False
         self._probeWait = self._probeTs = 0
         self._fullDue = self._acksDue = False
-        self._limitedSince: int | None = None
         # Acknowledgements that fit into a datagram go out at once.
         self._manyAcks = mtu // HEAD_SIZE
 
@@ -125,35 +115,42 @@ class ControlBlock:
         """
         The smoothed round trip time in milliseconds; 0 if none is known.
         """
-        return self._rtt.srtt
+        return self._sending.rtt.srtt
 
     @property
     def rto(self) -> int:
         """
         The retransmission timeout in milliseconds.
         """
-        return self._rtt.rto
+        return self._sending.rtt.rto
 
     @property
     def congestion(self) -> CongestionControl:
         """
         What limits sending besides the windows.
         """
-        return self._congestion
+        return self._sending.congestion
 
     @property
     def waiting(self) -> int:
         """
         Segments that have been taken for sending and have not all arrived.
         """
-        return len(self._queue) + len(self._flight)
+        return self._sending.queued + len(self._sending.flight)
 
     @property
     def queued(self) -> int:
         """
         Segments that have not been sent at all.
         """
-        return len(self._queue)
+        return self._sending.queued
+
+    @property
+    def progress(self) -> int:
+        """
+        How many segments the peer has acknowledged without a gap.
+        """
+        return self._sending.flight.sndUna
 
     @property
     def readable(self) -> int:
@@ -172,24 +169,8 @@ class ControlBlock:
         """
         if not data:
             raise LocalProtocolError("KCP has no empty message")
-        queue, mss = self._queue, self.mss
-        size = len(data)
-        self.statistics.bytesSent += size
-        if self.config.stream:
-            offset = 0
-            if queue and len(queue[-1][1]) < mss:
-                _, last = queue.pop()
-                offset = mss - len(last)
-                queue.append((0, last + data[:offset]))
-            queue.extend([(0, data[at : at + mss]) for at in range(offset, size, mss)])
-            return
-        count = -(-size // mss)
-        # Nor can the peer's window be told to be larger than ours.
-        if count > MAX_FRAGMENTS or count > self.config.rcvwnd:
-            raise LocalProtocolError(f"a message of {size} octets is too long")
-        for number in range(count):
-            at = number * mss
-            queue.append((count - number - 1, data[at : at + mss]))
+        self._sending.push(data)
+        self.statistics.bytesSent += len(data)
 
     def receive(self) -> bytes | None:
         """
@@ -204,13 +185,15 @@ class ControlBlock:
             self.statistics.bytesReceived += len(data)
         return data
 
-    def takeAll(self) -> bytes:
+    def receiveStream(self, limit: int = CHUNK) -> bytes:
         """
-        Take everything that is in order; in message mode the boundaries are
-        lost.
+        Take what is in order; in message mode the boundaries are lost.
+
+        @param limit: Octets that are enough.
+        @return: Nothing if there is none.
         """
         full = self._receiving.free == 0
-        data = self._receiving.takeAll()
+        data = self._receiving.takeStream(limit)
         self._tellAfter(full)
         self.statistics.bytesReceived += len(data)
         return data
@@ -238,8 +221,8 @@ class ControlBlock:
                 continue
             if rtt is not None and (shortest is None or rtt < shortest):
                 shortest = rtt
-        if self._congestion.measures:
-            self._congestion.measured(self._now, shortest)
+        if self.congestion.measures:
+            self.congestion.measured(self._now, shortest)
         self.statistics.repeatSegs = self._receiving.repeated
         acks = len(self._receiving.acklist)
         if acks:
@@ -258,7 +241,7 @@ class ControlBlock:
         size = len(payload)
         if size < HEAD_SIZE:
             raise TruncatedSegment("shorter than a head")
-        flight, receiving = self._flight, self._receiving
+        flight, receiving = self._sending.flight, self._receiving
         unaBefore = flight.sndUna
         latest: int | None = None
         outstanding = acked = hurry = False
@@ -279,7 +262,8 @@ class ControlBlock:
                 if flight.sndUna + progress > flight.sent:
                     raise MalformedMessage("una is ahead of what was sent")
                 flight.acknowledgeUpTo(flight.sndUna + progress)
-                self.proven = hurry = True
+                hurry = True
+                self._prove()
             if cmd == _PUSH:
                 receiving.push(sn, ts, frg, payload[offset : offset + length])
             elif cmd == _ACK:
@@ -292,7 +276,7 @@ class ControlBlock:
                     number, sentAt
                 )
                 if flight.sndUna <= number < flight.sent:
-                    self.proven = True
+                    self._prove()
                     hurry = flight.acknowledge(number, sentAt) or hurry
             elif cmd == _WASK:
                 self._telling = True
@@ -304,11 +288,27 @@ class ControlBlock:
         if acked and latest is not None and direct and outstanding:
             elapsed = difference(self._now & MASK, latest)
             if elapsed >= 0:
-                self._rtt.sample(elapsed)
+                self._sending.rtt.sample(elapsed)
                 rtt = elapsed
         if flight.sndUna > unaBefore:
-            self._congestion.advanced(self.rmtWnd)
+            self._sending.congestion.advanced(self.rmtWnd)
         return rtt
+
+    def extendCredit(self, octets: int, overhead: int) -> None:
+        """
+        Bound what is sent until the peer has acknowledged something, since it
+        may be a stranger who has given somebody else's address.
+
+        @param octets: Octets of datagrams that may be sent from now on.
+        @param overhead: Octets of a datagram around its payload.
+        """
+        if not self.proven:
+            self._sending.credit = octets
+            self._sending.overhead = overhead
+
+    def _prove(self) -> None:
+        self.proven = True
+        self._sending.credit = None
 
     def flush(self, now: int, acksOnly: bool = False) -> list[bytes]:
         """
@@ -319,49 +319,20 @@ class ControlBlock:
         @return: Payloads, none longer than L{mtu}.
         """
         self._tick(now)
-        flight, congestion = self._flight, self._congestion
         out: list[bytes] = []
         wnd = min(self._receiving.free, 0xFFFF)
         pending, sn, ts = self._acknowledgements(wnd, out)
         self._probe(pending, wnd, sn, ts, out)
         self._acksDue = False
-        limit = min(self.config.sndwnd, self.rmtWnd)
-        window = congestion.window(limit)
-        rate = self._rate()
-        if rate is None:
-            allowance: float = 1 << 60
-        else:
-            allowance = self._pacer.allowance(rate, self._now, self.mss + HEAD_SIZE)
-        if self.credit is not None and not self.proven:
-            allowance = min(allowance, self.credit)
-        fresh = self._admit(limit, allowance)
+        sending = self._sending
+        sending.admit(self.rmtWnd, self._now, sum(map(len, out)) + HEAD_SIZE * len(pending))
         if not acksOnly:
             self._fullDue = False
-            again = flight.again(self._now, fresh > 0, self._rtt.rto, self.config.nodelay)
-            segments = again.segments
-            if self._postponed or segments:
-                segments = self._affordable(segments, allowance)
-            unsent = flight.unsent
-            if unsent:
-                flight.unsent = []
-                for segment in unsent:
-                    segment.rto = self._rtt.rto
-                segments = segments + unsent if segments else unsent
-                if congestion.measures:
-                    congestion.sent(unsent, self._now, not self._queue or window == 0)
+            segments = sending.choose(self._now)
             if segments:
-                flight.transmitted(segments, self._now)
-                octets = self._write(segments, wnd, pending, out)
-                if rate is not None:
-                    self._pacer.spend(octets, rate)
-            statistics = self.statistics
-            statistics.fastRetransSegs += again.fast
-            statistics.earlyRetransSegs += again.early
-            statistics.lostSegs += again.lost
-            congestion.flushed(again, len(flight), window, self.config.resend)
+                self._write(segments, wnd, pending, out)
         if pending:
             out.append(pending[0] if len(pending) == 1 else b"".join(pending))
-        self._noteLimit(limit)
         return out
 
     def _acknowledgements(self, wnd: int, out: list[bytes]) -> tuple[list[bytes], int, int]:
@@ -413,79 +384,33 @@ class ControlBlock:
                 pending.append(HEAD.pack(self.conversation, command, 0, wnd, ts, sn, una, 0))
         self._asking = self._telling = False
 
-    def _admit(self, limit: int, allowance: float) -> int:
-        """
-        Give numbers to what the windows have room for.
-
-        @param limit: What both sides' windows allow.
-        @param allowance: Octets that may be sent.
-        @return: To how many segments.
-        """
-        queue, flight = self._queue, self._flight
-        if not queue:
-            return 0
-        room = flight.sndUna + limit - flight.sndNxt
-        room = min(room, self._congestion.room(flight), len(queue))
-        if allowance < room * (self.mss + HEAD_SIZE):
-            room = min(room, int(allowance // (self.mss + HEAD_SIZE)) - len(flight.unsent))
-        if room <= 0:
-            return 0
-        admit, popleft = flight.admit, queue.popleft
-        for _ in range(room):
-            frg, data = popleft()
-            admit(frg, data)
-        return room
-
-    def _affordable(self, segments: list[Segment], allowance: float) -> list[Segment]:
-        """
-        Postpone what must not be sent yet.
-        """
-        if self._postponed:
-            segments = [s for s in self._postponed if not s.acked] + segments
-            segments.sort(key=lambda segment: segment.sn)
-            self._postponed = []
-        size = self.mss + HEAD_SIZE
-        if allowance >= len(segments) * size:
-            return segments
-        count = max(0, int(allowance // size))
-        self._postponed = segments[count:]
-        return segments[:count]
-
     def _write(
         self, segments: list[Segment], wnd: int, pending: list[bytes], out: list[bytes]
-    ) -> int:
+    ) -> None:
         """
         Write segments with data.
 
         @param pending: The datagram that has been begun, and afterwards the
             one that has not been ended.
-        @return: The octets of all.
         """
         mtu, pack, conv = self.mtu, HEAD.pack, self.conversation
         una = self._receiving.rcvNxt & MASK
         size = len(pending) * HEAD_SIZE
-        octets = 0
         now32 = self._now & MASK
         deadlink = self.config.deadlink
         for segment in segments:
             data = segment.data
             length = len(data)
             need = HEAD_SIZE + length
-            if size + need > mtu:
-                if size:
-                    out.append(pending[0] if len(pending) == 1 else b"".join(pending))
-                    pending.clear()
-                    size = 0
-            head = pack(
-                conv, _PUSH, segment.frg, wnd, now32, segment.sn & MASK, una, length
-            )
+            if size and size + need > mtu:
+                out.append(pending[0] if len(pending) == 1 else b"".join(pending))
+                pending.clear()
+                size = 0
+            head = pack(conv, _PUSH, segment.frg, wnd, now32, segment.sn & MASK, una, length)
             pending.append(head + data)
             size += need
-            octets += need
             if segment.xmit >= deadlink:
                 self.dead = True
-        self.statistics.outSegs += len(segments)
-        return octets
 
     def nextDeadline(self, now: int) -> int | None:
         """
@@ -501,30 +426,12 @@ class ControlBlock:
         waits = []
         if self._ackTs is not None:
             waits.append(self._ackTs + self.config.interval - self._now)
-        resend = self._flight.nextResend
-        if resend is not None:
-            waits.append(resend - self._now)
-        if self._queue:
-            if self.rmtWnd == 0:
-                waits.append(self._probeTs - self._now if self._probeWait else 0)
-            else:
-                limit = min(self.config.sndwnd, self.rmtWnd)
-                room = self._flight.sndUna + limit - self._flight.sndNxt
-                if min(room, self._congestion.room(self._flight)) > 0:
-                    self._addPacing(waits)
-        elif self._flight.unsent or self._postponed:
-            self._addPacing(waits)
+        if self._sending.queued and self.rmtWnd == 0:
+            waits.append(self._probeTs - self._now if self._probeWait else 0)
+        wait = self._sending.nextDeadline(self.rmtWnd, self._now)
+        if wait is not None:
+            waits.append(wait)
         return max(min(waits), 0) if waits else None
-
-    def _addPacing(self, waits: list[int]) -> None:
-        """
-        Say when there is an allowance for one more segment.
-        """
-        size = self.mss + HEAD_SIZE
-        if self.credit is not None and not self.proven and self.credit < size:
-            return
-        rate = self._rate()
-        waits.append(0 if rate is None else self._pacer.wait(rate, size))
 
     @property
     def fullFlushDue(self) -> bool:
@@ -540,30 +447,6 @@ class ControlBlock:
         """
         return self._acksDue
 
-    def _rate(self) -> float | None:
-        """
-        Give the octets a millisecond that may be sent, or L{None}.
-        """
-        config = self.config
-        rate = self._congestion.rate()
-        if config.pacing and rate is None and self._rtt.srtt > 0:
-            window = self._congestion.window(min(config.sndwnd, self.rmtWnd))
-            rate = 1.25 * max(window, 1) * (self.mss + HEAD_SIZE) / self._rtt.srtt
-        if config.ratelimit:
-            ceiling = config.ratelimit / 1000
-            rate = ceiling if rate is None else min(rate, ceiling)
-        return rate
-
-    def _noteLimit(self, limit: int) -> None:
-        """
-        Count for how long data waits for the windows.
-        """
-        flight = self._flight
-        closed = bool(self._queue) and flight.sndNxt >= flight.sndUna + limit
-        if self._limitedSince is not None:
-            self.statistics.windowLimited += self._now - self._limitedSince
-        self._limitedSince = self._now if closed else None
-
     def _tick(self, now: int) -> None:
         """
         Set the clock, which never goes back.
@@ -574,9 +457,3 @@ class ControlBlock:
             self._now = (1 << 32) + elapsed
         elif elapsed < 0x80000000:
             self._now += elapsed
-
-
-def _congestionFor(config: KCPConfig, mss: int) -> CongestionControl:
-    if config.congestion == "bbr":
-        return DeliveryRate(mss, config.interval)
-    return (LossWindow if config.congestion == "window" else CongestionControl)(mss)

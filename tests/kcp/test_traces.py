@@ -37,14 +37,15 @@ def stateOf(block: ControlBlock) -> list[int]:
     """
     Give what a trace shows of a block after each step.
     """
-    flight, receiving, congestion = block._flight, block._receiving, block._congestion
+    flight, receiving, congestion = block._sending.flight, block._receiving, block.congestion
+    rtt = block._sending.rtt
     return [
         flight.sndUna & MASK,
         flight.sndNxt & MASK,
         receiving.rcvNxt & MASK,
-        block._rtt.srtt,
-        block._rtt.rttvar,
-        block._rtt.rto,
+        rtt.srtt,
+        rtt.rttvar,
+        rtt.rto,
         block.rmtWnd,
         congestion.cwnd,
         congestion.ssthresh,
@@ -63,7 +64,7 @@ def waitOf(block: ControlBlock, now: int) -> int:
     """
     Give how long kcp-go waits after a flush.
     """
-    resend = block._flight.nextResend
+    resend = block._sending.flight.nextResend
     interval = block.config.interval
     return interval if resend is None else min(interval, resend - block._now)
 
@@ -85,7 +86,7 @@ def test_replay(trace: Vector) -> None:
     settings = trace["config"]
     ends = {name: blockFor(settings) for name in "ab"}
     start = settings.get("start_sn", 0)
-    flight = ends["a"]._flight
+    flight = ends["a"]._sending.flight
     flight.sndUna = flight.sndNxt = ends["b"]._receiving.rcvNxt = start
     for number, step in enumerate(trace["steps"]):
         block, now = ends[step["who"]], step["t"]
