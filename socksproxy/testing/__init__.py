@@ -8,8 +8,12 @@ network in memory, on a clock that the test moves.
     client = MemoryTransport.connect(network, ProxyFactory(Inbound(portal, network)))
     client.peerSends(b"\\x05\\x01\\x00")
     assert client.take() == b"\\x05\\x00"
+
+L{Link} and L{DatagramNetwork} lose, delay and reorder datagrams, by a seed.
 """
 
+from socksproxy.testing.datagramnet import DatagramNetwork, NetworkDatagrams
+from socksproxy.testing.link import Conditions, Direction, End, Link, NoProgress, Side, drive
 from socksproxy.testing.listeners import MemoryDatagrams, MemoryListener
 from socksproxy.testing.network import Attempt, ScriptedNetwork
 from socksproxy.testing.streams import CAPACITY, MemoryTransport, tcpAddress
@@ -17,9 +21,18 @@ from socksproxy.testing.streams import CAPACITY, MemoryTransport, tcpAddress
 __all__ = [
     "CAPACITY",
     "Attempt",
+    "Conditions",
+    "DatagramNetwork",
+    "Direction",
+    "End",
+    "Link",
     "MemoryDatagrams",
     "MemoryListener",
     "MemoryTransport",
+    "NetworkDatagrams",
+    "NoProgress",
     "ScriptedNetwork",
+    "Side",
+    "drive",
     "tcpAddress",
 ]
