@@ -335,6 +335,12 @@ class ControlBlock:
             out.append(pending[0] if len(pending) == 1 else b"".join(pending))
         return out
 
+    def standing(self) -> tuple[int, int, int, int]:
+        """
+        Give wnd, ts, sn and una for a segment that says nothing new.
+        """
+        return min(self._receiving.free, 0xFFFF), 0, 0, self._receiving.rcvNxt & MASK
+
     def _acknowledgements(self, wnd: int, out: list[bytes]) -> tuple[list[bytes], int, int]:
         """
         Write the acknowledgements that una does not imply, and the last one.
