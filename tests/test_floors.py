@@ -63,6 +63,7 @@ FLOORS = [
             "socks.resolve",
             "tls.*",
             "kcp.datagram",
+            "kcp.diagnosis",
             "kcp.port",
             "kcp.transport",
         ],

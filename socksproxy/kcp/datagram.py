@@ -21,7 +21,7 @@ from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IDelayedCall, IProtocol, IProtocolFactory
 from twisted.python.failure import Failure
 
-from socksproxy.kcp._diagnosis import Diagnosis
+from socksproxy.kcp.diagnosis import Diagnosis
 from socksproxy.kcp._segment import Command, ShardType, firstHead
 from socksproxy.kcp._wakes import Wakes
 from socksproxy.kcp.config import KCPConfig
