@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections import deque
 
 from socksproxy.kcp._flight import Flight, Segment
-from socksproxy.kcp.congestion import CongestionControl
+from socksproxy.kcp.congestion import NEVER, CongestionControl
 
-STARTUP_GAIN = 2.885
-DRAIN_GAIN = 1 / STARTUP_GAIN
+STARTUP_GAIN = 2.77
+DRAIN_GAIN = 0.5
 CWND_GAIN = 2.0
 CYCLE = (1.25, 0.75, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0)
 
@@ -30,7 +30,15 @@ Milliseconds for which the shortest round trip counts.
 PROBE_RTT_TIME = 200
 MIN_CWND = 4
 INITIAL_CWND = 32
+DRAIN_ROUNDS = 4
+MAX_EFFORT = 2.5
+SAMPLE = 16
 FULL_ROUNDS = 3
+PATIENT_ROUNDS = 8
+QUEUE = 1.25
+YIELD = 0.95
+DRAIN_TURN = 0.75
+PROBED_GROWTH = 1.03
 FULL_GROWTH = 1.25
 
 
@@ -59,7 +67,6 @@ class DeliveryRate(CongestionControl):
         self.phase = "startup"
         self._interval = interval
         self._pacingGain = STARTUP_GAIN
-        self._cwndGain = STARTUP_GAIN
         self._delivered = 0
         self._deliveredTs = 0
         self._limitedUntil = 0
@@ -73,9 +80,18 @@ class DeliveryRate(CongestionControl):
         self._full = 0.0
         self._fullRounds = 0
         self._cycle = 0
-        self._cycleTs = 0
+        self._turnBandwidth = 0.0
+        self._queueing = False
+        self._roundRTT = NEVER
         self._minRTTTs = 0
         self._probeEnds = 0
+        self._drainEnds = 0
+        # What was sent when, the oldest first.
+        self._flights: deque[tuple[int, list[Segment]]] = deque()
+        # How often a segment has to be sent, as seldom as lately.
+        self._effort = 1.0
+        self._efforts: deque[float] = deque(maxlen=RATE_ROUNDS)
+        self._arrived = self._transmissions = 0
 
     def room(self, flight: Flight) -> int:
         """
@@ -88,7 +104,18 @@ class DeliveryRate(CongestionControl):
         """
         See L{CongestionControl}.
         """
-        return self.bandwidth * self._pacingGain or None
+        gain = self._pacingGain
+        # A slow turn is to empty the queue, and to show what is lost without.
+        return self.bandwidth * (gain if gain < 1 else gain * self._effort) or None
+
+    def leastRTO(self, rto: int) -> int:
+        """
+        See L{CongestionControl}. Our own queue must not look like loss: it is
+        as long as a round trip at the most while the path is being measured.
+        """
+        minRTT = self.minRTT or 0
+        slack = minRTT if self.phase == "startup" else minRTT // 4
+        return max(rto, minRTT + slack + 2 * self._interval)
 
     def sent(self, segments: list[Segment], now: int, limited: bool) -> None:
         """
@@ -96,21 +123,43 @@ class DeliveryRate(CongestionControl):
         """
         if self._flying == 0:
             self._deliveredTs = now
-        self._flying += len(segments)
         if limited:
-            self._limitedUntil = self._delivered + self._flying * self.mss
+            self._limitedUntil = self._delivered + (self._flying + len(segments)) * self.mss
         for segment in segments:
             segment.firstTs = now
             segment.delivered = self._delivered
             segment.deliveredTs = self._deliveredTs
             segment.limited = self._limitedUntil > self._delivered
 
+    def transmitted(self, segments: list[Segment], now: int) -> None:
+        """
+        See L{CongestionControl}. A segment that has not been acknowledged for
+        longer than it can take is not under way any more.
+        """
+        for segment in segments:
+            if not segment.flying:
+                segment.flying = True
+                self._flying += 1
+        flights = self._flights
+        flights.append((now, segments))
+        gone = now - (self.minRTT or 1000) * 3 // 2 - 2 * self._interval
+        while flights[0][0] < gone:
+            sent, old = flights.popleft()
+            for segment in old:
+                if segment.flying and segment.ts == sent:
+                    segment.flying = False
+                    self._flying -= 1
+
     def acked(self, segment: Segment) -> None:
         """
         See L{CongestionControl}.
         """
-        self._flying -= 1
+        if segment.flying:
+            segment.flying = False
+            self._flying -= 1
         self._acked += len(segment.data)
+        self._arrived += 1
+        self._transmissions += segment.xmit
         newest = self._newest
         if newest is None or segment.firstTs >= newest.firstTs:
             self._newest = segment
@@ -132,14 +181,24 @@ class DeliveryRate(CongestionControl):
         if newRound:
             self._round += 1
             self._roundEnds = self._delivered
+            self._takeEffort()
         elapsed = now - segment.deliveredTs
         # Nothing is measured in less than a round trip: what comes in at
         # once after a gap has been filled would look like a faster path.
         if elapsed >= (self.minRTT or 1):
             self._takeRate((self._delivered - segment.delivered) / elapsed, segment.limited)
-        self._move(now, newRound and not segment.limited)
+        self._roundRTT = min(self._roundRTT, NEVER if rtt is None else rtt)
+        drained = self._flying <= self._window() or now >= self._drainEnds
+        if self.phase == "drain" and drained:
+            self._cruise()
+        if newRound:
+            self._queueing = NEVER > self._roundRTT > QUEUE * (self.minRTT or 1) + self._interval
+            self._roundRTT = NEVER
+            if not segment.limited or self._queueing:
+                self._move(now)
+        self._probeRTT(now)
         if self.bandwidth:
-            self.cwnd = self._window(self._cwndGain)
+            self.cwnd = MIN_CWND if self.phase == "probe-rtt" else self._window(CWND_GAIN)
 
     def _takeRate(self, rate: float, limited: bool) -> None:
         rates = self._rates
@@ -155,45 +214,55 @@ class DeliveryRate(CongestionControl):
         rates.append((self._round, rate))
         self.bandwidth = rates[0][1]
 
-    def _window(self, gain: float) -> int:
+    def _takeEffort(self) -> None:
+        """
+        See how often segments have to be sent. What is lost in our own queue
+        does not count: in one of the last rounds that was short.
+        """
+        if self._arrived >= SAMPLE:
+            effort = self._transmissions / self._arrived
+            self._efforts.append(min(effort, MAX_EFFORT))
+            self._effort = min(self._efforts)
+            self._arrived = self._transmissions = 0
+
+    def _window(self, gain: float = 1.0) -> int:
         """
         Give the segments that a round trip takes, and acknowledgements that
         wait.
         """
-        if self.phase == "probe-rtt":
-            return MIN_CWND
         time = gain * (self.minRTT or 1) + self._interval
-        return max(int(self.bandwidth * time / self.mss) + 1, MIN_CWND)
+        return max(int(self.bandwidth * self._effort * time / self.mss) + 1, MIN_CWND)
 
-    def _move(self, now: int, fullRound: bool) -> None:
-        if self.phase == "startup" and fullRound:
+    def _move(self, now: int) -> None:
+        if self.phase == "startup":
             if self.bandwidth >= self._full * FULL_GROWTH:
                 self._full = self.bandwidth
                 self._fullRounds = 0
             else:
                 self._fullRounds += 1
-                if self._fullRounds >= FULL_ROUNDS:
-                    self._enter("drain", DRAIN_GAIN, STARTUP_GAIN)
-        if self.phase == "drain" and self._flying <= self._window(1.0):
-            self._cruise(now)
-        if self.phase == "cruise":
-            self._turn(now)
-        self._probeRTT(now)
+            # Loss hides growth; a queue shows that there is no more of it.
+            if self._fullRounds >= (FULL_ROUNDS if self._queueing else PATIENT_ROUNDS):
+                self._enter("drain", DRAIN_GAIN)
+                self._drainEnds = now + DRAIN_ROUNDS * (self.minRTT or 1)
+        elif self.phase == "cruise":
+            self._turn()
 
-    def _turn(self, now: int) -> None:
+    def _turn(self) -> None:
         """
         Go through the cycle: a little faster, a little slower to let the queue
         drain which that may have made, and then as fast as the path delivers.
         """
-        gain = CYCLE[self._cycle]
-        if now - self._cycleTs < (self.minRTT or 1):
+        if self._queueing:
+            # What has been measured is more than there is.
+            self._rates = deque((round_, rate * YIELD) for round_, rate in self._rates)
+            self.bandwidth *= YIELD
+            self._pacingGain = DRAIN_TURN
             return
-        patient = now - self._cycleTs < 4 * (self.minRTT or 1)
-        if gain > 1 and self._flying < self._window(gain) and patient:
-            # The faster turn has to last until it shows.
+        growing = self.bandwidth > self._turnBandwidth * PROBED_GROWTH
+        self._turnBandwidth = self.bandwidth
+        if CYCLE[self._cycle] > 1 and growing:
             return
         self._cycle = (self._cycle + 1) % len(CYCLE)
-        self._cycleTs = now
         self._pacingGain = CYCLE[self._cycle]
 
     def _probeRTT(self, now: int) -> None:
@@ -204,18 +273,17 @@ class DeliveryRate(CongestionControl):
         if self.phase == "probe-rtt":
             if now >= self._probeEnds:
                 self._minRTTTs = now
-                self._cruise(now)
+                self._cruise()
         elif now - self._minRTTTs > MIN_RTT_LIFETIME and self.phase == "cruise":
             self.minRTT = None
             self._probeEnds = now + PROBE_RTT_TIME
-            self._enter("probe-rtt", 1.0, 1.0)
+            self._enter("probe-rtt", 1.0)
 
-    def _cruise(self, now: int) -> None:
-        self._enter("cruise", 1.0, CWND_GAIN)
+    def _cruise(self) -> None:
+        self._enter("cruise", 1.0)
         self._cycle = 2
-        self._cycleTs = now
+        self._turnBandwidth = self.bandwidth
 
-    def _enter(self, phase: str, pacingGain: float, cwndGain: float) -> None:
+    def _enter(self, phase: str, pacingGain: float) -> None:
         self.phase = phase
         self._pacingGain = pacingGain
-        self._cwndGain = cwndGain

@@ -48,6 +48,7 @@ class Segment:
     @ivar deliveredTs: When the last of them had.
     @ivar firstTs: When it was sent first.
     @ivar limited: More could have been sent then than there was.
+    @ivar flying: It counts as being under way.
     """
 
     __slots__ = (
@@ -57,6 +58,7 @@ class Segment:
         "deliveredTs",
         "fastack",
         "firstTs",
+        "flying",
         "frg",
         "limited",
         "resendTs",
@@ -81,6 +83,7 @@ class Segment:
         self.xmit = 0
         self.fastack = 0
         self.acked = False
+        self.flying = False
 
 
 class Flight:

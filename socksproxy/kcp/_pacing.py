@@ -43,9 +43,9 @@ class Pacer:
         # A burst of repetitions is paid for, but not over more than a moment.
         self.credit = max(self.credit - octets, -rate * QUANTUM * 4)
 
-    def wait(self, rate: float, needed: int) -> int:
+    def wait(self, rate: float, now: int, needed: int) -> int:
         """
-        Say after how many milliseconds so many octets may be sent.
+        Say in how many milliseconds so many octets may be sent.
         """
-        missing = needed - self.credit
-        return 0 if missing <= 0 else max(1, math.ceil(missing / rate))
+        missing = needed - self.credit - rate * (now - self._last)
+        return 0 if missing <= 0 else math.ceil(missing / rate)

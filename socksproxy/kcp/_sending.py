@@ -162,7 +162,7 @@ class Sending:
         What they need for the next time is set.
         """
         flight, congestion, config = self.flight, self.congestion, self._config
-        rto = self.rtt.rto
+        rto = congestion.leastRTO(self.rtt.rto)
         again = flight.again(now, self._fresh > 0, rto, config.nodelay)
         segments = again.segments
         if self._postponed or segments:
@@ -180,6 +180,8 @@ class Sending:
             segments = segments + unsent if segments else unsent
         if segments:
             flight.transmitted(segments, now)
+            if congestion.measures:
+                congestion.transmitted(segments, now)
             self._statistics.outSegs += len(segments)
             rate = self._rate()
             if rate is not None:
@@ -227,7 +229,7 @@ class Sending:
         # Credit comes with what the peer sends, and not with time.
         if (room > 0 or flight.unsent or self._postponed) and self.credit is None:
             rate = self._rate()
-            turn = 0 if rate is None else self._pacer.wait(rate, self._size)
+            turn = 0 if rate is None else self._pacer.wait(rate, now, self._size)
             wait = turn if wait is None else min(wait, turn)
         return wait
 

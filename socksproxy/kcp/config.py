@@ -40,6 +40,8 @@ class KCPConfig:
     @ivar ratelimit: Octets a second that are never exceeded, or 0.
     @ivar stream: Writes are joined, and messages have no boundaries.
     @ivar acknodelay: Acknowledge at once.
+    @ivar acktwice: Acknowledge data beyond a gap a second time, since una does
+        not cover it if the first one gets lost.
     @ivar datashard: Shards of data in a group of the forward error
         correction; 0 in this or in the next is without it.
     @ivar parityshard: Shards of parity in a group.
@@ -60,6 +62,7 @@ class KCPConfig:
     ratelimit: int = 0
     stream: bool = True
     acknodelay: bool = False
+    acktwice: bool = False
     datashard: int = 10
     parityshard: int = 3
     adaptive: bool = False

@@ -60,6 +60,14 @@ class CongestionControl:
         """
         return None
 
+    def leastRTO(self, rto: int) -> int:
+        """
+        Give the retransmission timeout to use.
+
+        @param rto: The one that the round trips suggest.
+        """
+        return rto
+
     def advanced(self, rmtWnd: int) -> None:
         """
         A payload has moved una.
@@ -82,6 +90,11 @@ class CongestionControl:
 
         @param limited: There was nothing more to send, or the windows did not
             let it.
+        """
+
+    def transmitted(self, segments: list[Segment], now: int) -> None:
+        """
+        Segments are sent, for the first time or not.
         """
 
     def acked(self, segment: Segment) -> None:

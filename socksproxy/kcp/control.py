@@ -104,6 +104,7 @@ class ControlBlock:
         self._receiving = Receiving(config.rcvwnd, config.stream)
         self._sending = Sending(config, self.mss, self.statistics)
         self._ackTs: int | None = None
+        self._lastAcks: list[tuple[int, int]] = []
         self._asking = self._telling = False
         self._probeWait = self._probeTs = 0
         self._fullDue = self._acksDue = False
@@ -356,6 +357,10 @@ class ControlBlock:
         self._receiving.acklist = []
         self._ackTs = None
         conv, una = self.conversation, self._receiving.rcvNxt & MASK
+        if self.config.acktwice:
+            again = [entry for entry in self._lastAcks if difference(entry[0], una) > 0]
+            self._lastAcks = [entry for entry in acklist if difference(entry[0], una) > 0]
+            acklist = again + acklist
         capacity = self.mtu // HEAD_SIZE
         last = len(acklist) - 1
         for index, entry in enumerate(acklist):
