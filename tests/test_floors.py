@@ -15,7 +15,7 @@ from tests.daemon import ROOT, environment
 
 FLOORS = [
     ("ground", ["errors", "address", "buffer"]),
-    ("wire", ["*._wire*", "kcp._segment", "kcp._galois"]),
+    ("wire", ["*._wire*", "kcp._segment", "kcp._galois", "smux._frame"]),
     (
         "machines",
         [
@@ -41,6 +41,9 @@ FLOORS = [
             "kcp.fec",
             "kcp.pipeline",
             "kcp.statistics",
+            "smux._*",
+            "smux.config",
+            "smux.session",
         ],
     ),
     (
@@ -66,6 +69,8 @@ FLOORS = [
             "kcp.diagnosis",
             "kcp.port",
             "kcp.transport",
+            "smux.compression",
+            "smux.transport",
         ],
     ),
     (
@@ -77,6 +82,7 @@ FLOORS = [
             "socks.relayed",
             "http.endpoints",
             "kcp.endpoints",
+            "smux.endpoints",
             "dns.*",
             "outbound.*",
             "auth.checkers",

@@ -1,0 +1,3 @@
+"""
+smux: many streams over one, as kcptun has them over KCP.
+"""
