@@ -272,9 +272,12 @@ class ControlBlock:
                 latest = ts
                 number = flight.sndUna + difference(sn, flight.sndUna & MASK)
                 sentAt = self._now + difference(ts, self._now & MASK)
-                # What una has just covered was outstanding until now.
-                outstanding = unaBefore <= number < flight.sent or flight.wasRepeated(
-                    number, sentAt
+                # What una has just covered was outstanding until now. So is a
+                # repetition, but not the one for which it was sent again: the
+                # error correction rebuilds that long after its time.
+                outstanding = unaBefore <= number < flight.sent or (
+                    flight.wasRepeated(number, sentAt)
+                    and self._now - sentAt <= self._sending.rtt.rto
                 )
                 if flight.sndUna <= number < flight.sent:
                     self._prove()
