@@ -5,10 +5,12 @@ Measure and print a table.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from statistics import median
 
+from bench.kcp import command as kcp
 from bench.load import Rate, connectionRate, throughput
 from bench.proxies import Proxy, freePort, proxies, running
 from bench.targets import datagramTarget, targets
@@ -28,8 +30,16 @@ def main() -> None:
     Measure every proxy that is installed, in turn and several times, so that
     a machine whose speed drifts treats all of them alike.
     """
-    parser = argparse.ArgumentParser(prog="python -m bench", description=main.__doc__)
-    parser.add_argument("table", nargs="?", choices=("tcp", "udp"), default="tcp")
+    if sys.argv[1:2] == ["kcp"]:
+        # It has options of its own.
+        kcp.main(sys.argv[2:])
+        return
+    parser = argparse.ArgumentParser(
+        prog="python -m bench",
+        description=main.__doc__,
+        epilog="python -m bench kcp --help: KCP, beside kcptun and TCP",
+    )
+    parser.add_argument("table", nargs="?", choices=("tcp", "udp", "kcp"), default="tcp")
     parser.add_argument("--seconds", type=float, default=3.0, help="for each figure")
     parser.add_argument("--rounds", type=int, default=3, help="of which the median counts")
     parser.add_argument(

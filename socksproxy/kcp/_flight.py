@@ -296,6 +296,15 @@ class Flight:
         """
         return self._repeated.pop((sn, ts), self) is None
 
+    def wasSentAt(self, sn: int, ts: int) -> bool:
+        """
+        Whether a segment that is under way has been sent at that time.
+        """
+        segment = self._segments.get(sn)
+        if segment is None or not segment.xmit:
+            return False
+        return segment.ts == ts or (sn, ts) in self._repeated
+
     @property
     def nextResend(self) -> int | None:
         """

@@ -84,7 +84,8 @@ class Redundancy:
 
 def _share(before: tuple[int, int], count: int, bad: int) -> float | None:
     fresh = count - before[0]
-    return None if fresh < SAMPLE else (bad - before[1]) / fresh
+    # What is to be sent again may have to wait, and is counted before it is sent.
+    return None if fresh < SAMPLE else min((bad - before[1]) / fresh, 1.0)
 
 
 @lru_cache(maxsize=1024)

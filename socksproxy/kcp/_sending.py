@@ -24,6 +24,11 @@ PACED_GAIN = 1.25
 How much faster than a window in a round trip a paced sender is.
 """
 
+MAX_DEBT = 1000
+"""
+Milliseconds whose octets may have been sent too early, by what nothing holds back.
+"""
+
 UNLIMITED = 1 << 60
 """
 Octets.
@@ -58,11 +63,20 @@ class Sending:
         self._statistics = statistics
         self._queue: deque[tuple[int, bytes]] = deque()
         self._pacer = Pacer()
+        # Octets a millisecond that are never exceeded, or 0.
+        self._ceiling = config.ratelimit / 1000
+        self._limiter = Pacer()
         self._postponed: list[Segment] = []
         self._window = 0
         self._fresh = 0
         self._allowance: float = 0
         self._limitedSince: int | None = None
+        # Octets of credit that are kept for repetitions.
+        self._reserved = 0
+        # Octets that the limiter knows of.
+        self._paid = 0
+        # The next segment goes on with a message, which counts in message mode.
+        self._within = False
 
     @property
     def queued(self) -> int:
@@ -70,6 +84,27 @@ class Sending:
         Segments that have no number yet.
         """
         return len(self._queue)
+
+    @property
+    def settled(self) -> bool:
+        """
+        Whether all that is under way has arrived, and only una is missing. The
+        peer had no room for it then, and what says that it has may be lost.
+        """
+        flight = self.flight
+        if flight.unsent or self._postponed or not len(flight):
+            return False
+        return flight.nextResend is None
+
+    def room(self, rmtWnd: int) -> int:
+        """
+        Say how many segments more the windows admit.
+
+        @param rmtWnd: Segments that the peer has room for.
+        """
+        flight = self.flight
+        room = flight.sndUna + min(self._config.sndwnd, rmtWnd) - flight.sndNxt
+        return max(0, min(room, self.congestion.room(flight)))
 
     def push(self, data: bytes) -> None:
         """
@@ -111,50 +146,80 @@ class Sending:
         rate = self._rate()
         if rate is not None:
             self._allowance = self._pacer.allowance(rate, now, self._size)
+        if self._ceiling:
+            self._payForOthers()
+            allowance = self._limiter.allowance(self._ceiling, now, self._size)
+            self._allowance = min(self._allowance, allowance)
         if self.credit is not None:
-            spent += self.overhead
-            self._allowance = min(self._allowance, self.credit - spent)
+            self.credit -= spent + self.overhead
         self._fresh = 0
         if self._queue:
             room = flight.sndUna + limit - flight.sndNxt
             room = min(room, self.congestion.room(flight), len(self._queue))
             if room > 0:
-                self._fresh = self._number(room)
+                self._fresh = self._number(room, rmtWnd)
         self._noteLimit(limit, now)
 
-    def _number(self, room: int) -> int:
+    def _number(self, room: int, rmtWnd: int) -> int:
         flight, queue = self.flight, self._queue
-        if self.credit is not None:
-            return self._numberOnCredit(room)
         if self._allowance < room * self._size:
             room = int(self._allowance // self._size) - len(flight.unsent)
+        if self.credit is not None:
+            return self._numberOnCredit(self.credit, room, rmtWnd)
         admit, popleft = flight.admit, queue.popleft
         for _ in range(room):
             frg, data = popleft()
             admit(frg, data)
         return max(room, 0)
 
-    def _numberOnCredit(self, room: int) -> int:
+    def _numberOnCredit(self, credit: int, room: int, rmtWnd: int) -> int:
         """
         Give numbers to what may be sent to somebody who may be somewhere else.
-        Half of the credit is kept, since it may have to be sent again.
+        As much credit again is kept, since it may have to be sent again.
         """
-        queue, stream = self._queue, self._config.stream
-        credit = int(self._allowance) // 2
+        queue = self._queue
+        credit = (credit - self._reserved) // 2
         count = 0
         while queue and count < room:
-            space = credit - HEAD_SIZE - self.overhead
-            frg, data = queue.popleft()
-            if space <= 0 or (len(data) > space and not stream):
-                queue.appendleft((frg, data))
+            piece = self._cheap(credit, rmtWnd)
+            if piece is None:
                 break
-            if len(data) > space:
-                queue.appendleft((frg, data[space:]))
-                data = data[:space]
+            frg, data = piece
             self.flight.admit(frg, data)
+            self._within = frg > 0
             count += 1
-            credit -= len(data) + HEAD_SIZE + self.overhead
+            cost = len(data) + HEAD_SIZE + self.overhead
+            credit -= cost
+            self._reserved += cost
         return count
+
+    def _cheap(self, credit: int, rmtWnd: int) -> tuple[int, bytes] | None:
+        """
+        Take the next segment off, or as much of it as there is credit for.
+
+        @return: L{None} if that is nothing.
+        """
+        queue, space = self._queue, credit - HEAD_SIZE - self.overhead
+        if not self._isAffordable(space, rmtWnd):
+            return None
+        frg, data = queue[0]
+        if len(data) <= space:
+            return queue.popleft()
+        queue[0] = frg, data[space:]
+        # A message gets one more fragment.
+        return 0 if self._config.stream else frg + 1, data[:space]
+
+    def _isAffordable(self, space: int, rmtWnd: int) -> bool:
+        """
+        Whether anything of the next segment may be sent.
+
+        @param space: Octets of data that there is credit for.
+        """
+        frg, data = self._queue[0]
+        if space <= 0 or len(data) <= space or self._config.stream:
+            return space > 0
+        # Its first fragment has to say how many follow.
+        return not self._within and frg + 2 <= min(MAX_FRAGMENTS, rmtWnd)
 
     def choose(self, now: int) -> list[Segment]:
         """
@@ -170,13 +235,16 @@ class Sending:
         unsent = flight.unsent
         if unsent:
             flight.unsent = []
+            if self._ceiling:
+                unsent = self._hold(unsent, segments)
+        if unsent:
             for segment in unsent:
                 segment.rto = rto
             if congestion.measures:
-                # With nothing left to send, or the windows in the way, no
-                # rate shows what the path could do.
+                # With nothing left to send, or the windows or credit in the way,
+                # no rate shows what the path could do.
                 limited = not self._queue or self._limitedSince is not None
-                congestion.sent(unsent, now, limited)
+                congestion.sent(unsent, now, limited or self.credit is not None)
             segments = segments + unsent if segments else unsent
         if segments:
             flight.transmitted(segments, now)
@@ -185,8 +253,11 @@ class Sending:
             self._statistics.outSegs += len(segments)
             rate = self._rate()
             if rate is not None:
-                octets = sum([len(segment.data) for segment in segments])
-                self._pacer.spend(octets + len(segments) * HEAD_SIZE, rate)
+                self._pacer.spend(_octetsOf(segments), rate)
+            if self._ceiling:
+                octets = _octetsOf(segments)
+                self._paid += octets
+                self._limiter.spend(octets, self._ceiling)
         if again.segments:
             statistics = self._statistics
             statistics.fastRetransSegs += again.fast
@@ -195,15 +266,38 @@ class Sending:
         congestion.flushed(again, len(flight), self._window, config.resend)
         return segments
 
+    def _payForOthers(self) -> None:
+        """
+        Count against the ceiling what has gone out besides segments with data:
+        acknowledgements, parity, and what is around a payload.
+        """
+        others = self._statistics.outBytes - self._paid
+        if others > 0:
+            self._paid += others
+            self._limiter.credit = max(self._limiter.credit - others, -self._ceiling * MAX_DEBT)
+
+    def _hold(self, unsent: list[Segment], segments: list[Segment]) -> list[Segment]:
+        """
+        Keep what the ceiling has no room for after what is sent once more.
+
+        @return: What there is room for.
+        """
+        count = max(0, int((self._allowance - _octetsOf(segments)) // self._size))
+        self.flight.unsent = unsent[count:]
+        return unsent[:count]
+
     def _affordable(self, segments: list[Segment]) -> list[Segment]:
         """
         Postpone what must not be sent yet.
         """
         if self._postponed:
-            segments = [s for s in self._postponed if not s.acked] + segments
-            segments.sort(key=lambda segment: segment.sn)
+            # One of them may have become due once more meanwhile.
+            due = {s.sn: s for s in [*self._postponed, *segments] if not s.acked}
+            segments = [due[sn] for sn in sorted(due)]
             self._postponed = []
         allowance = self._allowance
+        if self.credit is not None:
+            allowance = min(allowance, self.credit)
         if allowance >= len(segments) * self._size:
             return segments
         for count, segment in enumerate(segments):
@@ -225,25 +319,40 @@ class Sending:
         if self._queue:
             limit = min(self._config.sndwnd, rmtWnd)
             room = flight.sndUna + limit - flight.sndNxt
-            room = min(room, self.congestion.room(flight))
-        # Credit comes with what the peer sends, and not with time.
-        if (room > 0 or flight.unsent or self._postponed) and self.credit is None:
+            if not self.congestion.opens:
+                room = min(room, self.congestion.room(flight))
+        if (room > 0 or flight.unsent or self._postponed) and (
+            self.credit is None or self._hasCredit(self.credit, room > 0, rmtWnd)
+        ):
             rate = self._rate()
             turn = 0 if rate is None else self._pacer.wait(rate, now, self._size)
+            if self._ceiling:
+                turn = max(turn, self._limiter.wait(self._ceiling, now, self._size))
             wait = turn if wait is None else min(wait, turn)
         return wait
 
+    def _hasCredit(self, credit: int, withQueue: bool, rmtWnd: int) -> bool:
+        """
+        Whether any of what waits may be sent: credit comes with what the peer
+        sends, and not with time.
+
+        @param withQueue: The windows have room for what has no number yet.
+        """
+        credit -= self.overhead
+        if self.flight.unsent:
+            return True
+        if self._postponed and HEAD_SIZE + len(self._postponed[0].data) <= credit:
+            return True
+        space = (credit - self._reserved) // 2 - HEAD_SIZE - self.overhead
+        return withQueue and self._isAffordable(space, rmtWnd)
+
     def _rate(self) -> float | None:
         """
-        Give the octets a millisecond that may be sent, or L{None}.
+        Give the octets a millisecond that are best sent, or L{None}.
         """
-        config = self._config
         rate = self.congestion.rate()
-        if config.pacing and rate is None and self.rtt.srtt > 0:
+        if self._config.pacing and rate is None and self.rtt.srtt > 0:
             rate = PACED_GAIN * max(self._window, 1) * self._size / self.rtt.srtt
-        if config.ratelimit:
-            ceiling = config.ratelimit / 1000
-            rate = ceiling if rate is None else min(rate, ceiling)
         return rate
 
     def _noteLimit(self, limit: int, now: int) -> None:
@@ -254,6 +363,10 @@ class Sending:
         if self._limitedSince is not None:
             self._statistics.windowLimited += now - self._limitedSince
         self._limitedSince = now if closed else None
+
+
+def _octetsOf(segments: list[Segment]) -> int:
+    return sum([len(segment.data) for segment in segments]) + HEAD_SIZE * len(segments)
 
 
 def _congestionFor(config: KCPConfig, mss: int) -> CongestionControl:

@@ -11,12 +11,16 @@ Sleeper = TypeVar("Sleeper")
 
 class Wakes(Generic[Sleeper]):
     """
-    Times at which to wake somebody up. Each sleeper has one at the most.
+    Times at which to wake somebody up. Each sleeper has one at the most, and
+    nobody who has none is held.
     """
 
     def __init__(self) -> None:
-        self._times: dict[Sleeper, int] = {}
-        self._heap: list[tuple[int, int, Sleeper]] = []
+        self._times: dict[Sleeper, tuple[int, int]] = {}
+        # Each entry has a number of its own. One that is not known any more
+        # has been replaced.
+        self._sleepers: dict[int, Sleeper] = {}
+        self._heap: list[tuple[int, int]] = []
         self._serial = count()
 
     def __len__(self) -> int:
@@ -28,14 +32,19 @@ class Wakes(Generic[Sleeper]):
 
         @param time: Milliseconds, or L{None} for never.
         """
-        if time is None:
-            self._times.pop(sleeper, None)
-        elif self._times.get(sleeper) != time:
-            self._times[sleeper] = time
-            heappush(self._heap, (time, next(self._serial), sleeper))
-            if len(self._heap) > 4 * len(self._times) + 64:
-                self._heap = [(at, next(self._serial), who) for who, at in self._times.items()]
-                heapify(self._heap)
+        before = self._times.get(sleeper)
+        if before is not None:
+            if before[0] == time:
+                return
+            del self._times[sleeper], self._sleepers[before[1]]
+        if time is not None:
+            entry = time, next(self._serial)
+            self._times[sleeper] = entry
+            self._sleepers[entry[1]] = sleeper
+            heappush(self._heap, entry)
+        if len(self._heap) > 4 * len(self._times) + 64:
+            self._heap = list(self._times.values())
+            heapify(self._heap)
 
     def due(self, now: int) -> list[Sleeper]:
         """
@@ -43,8 +52,9 @@ class Wakes(Generic[Sleeper]):
         """
         woken = []
         while self._heap and self._heap[0][0] <= now:
-            time, _, sleeper = heappop(self._heap)
-            if self._times.get(sleeper) == time:
+            _, serial = heappop(self._heap)
+            sleeper = self._sleepers.pop(serial, None)
+            if sleeper is not None:
                 del self._times[sleeper]
                 woken.append(sleeper)
         return woken
@@ -54,9 +64,10 @@ class Wakes(Generic[Sleeper]):
         """
         The first time, or L{None} if everybody may sleep on.
         """
-        while self._heap:
-            time, _, sleeper = self._heap[0]
-            if self._times.get(sleeper) == time:
+        heap, sleepers = self._heap, self._sleepers
+        while heap:
+            time, serial = heap[0]
+            if serial in sleepers:
                 return time
-            heappop(self._heap)
+            heappop(heap)
         return None

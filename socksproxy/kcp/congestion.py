@@ -46,6 +46,13 @@ class CongestionControl:
         """
         return NEVER
 
+    @property
+    def opens(self) -> bool:
+        """
+        Whether the next flush makes room, and no acknowledgement is needed.
+        """
+        return False
+
     def window(self, limit: int) -> int:
         """
         Give the window that loss is reckoned with.
@@ -121,6 +128,13 @@ class LossWindow(CongestionControl):
         See L{CongestionControl}.
         """
         return flight.sndUna + self.cwnd - flight.sndNxt
+
+    @property
+    def opens(self) -> bool:
+        """
+        See L{CongestionControl}.
+        """
+        return self.cwnd < 1
 
     def window(self, limit: int) -> int:
         """

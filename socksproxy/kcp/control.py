@@ -58,6 +58,12 @@ CHUNK = 65536
 Octets that a reader takes at a time.
 """
 
+BACKWARDS = 60000
+"""
+Milliseconds by which the clock may seem to go back. Everything else is forward:
+a conversation can have been idle for weeks.
+"""
+
 _PUSH, _ACK, _WASK, _WINS = map(int, (Command.PUSH, Command.ACK, Command.WASK, Command.WINS))
 
 
@@ -71,8 +77,7 @@ class ControlBlock:
     @ivar mss: Octets of data in the longest segment.
     @ivar rmtWnd: Segments that the peer has room for.
     @ivar dead: A segment has been sent too often.
-    @ivar proven: The peer has acknowledged something, so it is where it
-        claims to be.
+    @ivar proven: The peer has got something, so it is where it claims to be.
     @ivar statistics: Counters, for which this block counts what is about
         segments.
     """
@@ -145,6 +150,13 @@ class ControlBlock:
         Segments that have not been sent at all.
         """
         return self._sending.queued
+
+    @property
+    def room(self) -> int:
+        """
+        How many segments more the windows admit now.
+        """
+        return self._sending.room(self.rmtWnd)
 
     @property
     def progress(self) -> int:
@@ -244,6 +256,7 @@ class ControlBlock:
             raise TruncatedSegment("shorter than a head")
         flight, receiving = self._sending.flight, self._receiving
         unaBefore = flight.sndUna
+        proven = self.proven
         latest: int | None = None
         outstanding = acked = hurry = False
         offset = 0
@@ -258,13 +271,14 @@ class ControlBlock:
                 raise BadCommand("not a command of KCP")
             if direct:
                 self.rmtWnd = wnd
+            if not proven and cmd == _ACK:
+                self._prove(sn, ts)
             progress = (una - flight.sndUna) & MASK
             if progress and progress < 0x80000000:
                 if flight.sndUna + progress > flight.sent:
                     raise MalformedMessage("una is ahead of what was sent")
                 flight.acknowledgeUpTo(flight.sndUna + progress)
                 hurry = True
-                self._prove()
             if cmd == _PUSH:
                 receiving.push(sn, ts, frg, payload[offset : offset + length])
             elif cmd == _ACK:
@@ -280,7 +294,6 @@ class ControlBlock:
                     and self._now - sentAt <= self._sending.rtt.rto
                 )
                 if flight.sndUna <= number < flight.sent:
-                    self._prove()
                     hurry = flight.acknowledge(number, sentAt) or hurry
             elif cmd == _WASK:
                 self._telling = True
@@ -310,9 +323,17 @@ class ControlBlock:
             self._sending.credit = octets
             self._sending.overhead = overhead
 
-    def _prove(self) -> None:
-        self.proven = True
-        self._sending.credit = None
+    def _prove(self, sn: int, ts: int) -> None:
+        """
+        See whether an acknowledgement could have been made only by somebody who
+        got the segment. Numbers can be guessed, or recorded in another session;
+        the time at which it was sent is not the same again.
+        """
+        flight = self._sending.flight
+        number = flight.sndUna + difference(sn, flight.sndUna & MASK)
+        if flight.wasSentAt(number, self._now + difference(ts, self._now & MASK)):
+            self.proven = True
+            self._sending.credit = None
 
     def flush(self, now: int, acksOnly: bool = False) -> list[bytes]:
         """
@@ -379,7 +400,7 @@ class ControlBlock:
         """
         Ask the peer for its window, and tell it ours.
         """
-        if self.rmtWnd == 0:
+        if self.rmtWnd == 0 or self._sending.settled:
             if self._probeWait == 0:
                 self._probeWait = FIRST_PROBE
                 self._probeTs = self._now + FIRST_PROBE
@@ -440,7 +461,7 @@ class ControlBlock:
         waits = []
         if self._ackTs is not None:
             waits.append(self._ackTs + self.config.interval - self._now)
-        if self._sending.queued and self.rmtWnd == 0:
+        if (self.rmtWnd == 0 and self.waiting) or self._sending.settled:
             waits.append(self._probeTs - self._now if self._probeWait else 0)
         wait = self._sending.nextDeadline(self.rmtWnd, self._now)
         if wait is not None:
@@ -469,5 +490,5 @@ class ControlBlock:
         if not self._now:
             # Never 0 again, and nothing is before it.
             self._now = (1 << 32) + elapsed
-        elif elapsed < 0x80000000:
+        elif elapsed <= MASK - BACKWARDS:
             self._now += elapsed

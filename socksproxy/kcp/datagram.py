@@ -10,51 +10,34 @@ sessions of a port, and none while they have nothing to wait for.
 from __future__ import annotations
 
 import time
-from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.base import ReactorBase
-from twisted.internet.error import ConnectionDone
-from twisted.internet.interfaces import IDelayedCall, IProtocol, IProtocolFactory
+from twisted.internet.defer import Deferred, succeed
+from twisted.internet.error import ConnectionLost
+from twisted.internet.interfaces import IAddress, IDelayedCall, IProtocol, IProtocolFactory
 from twisted.python.failure import Failure
 
-from socksproxy.kcp.diagnosis import Diagnosis
-from socksproxy.kcp._segment import Command, ShardType, firstHead
+from socksproxy.events import log
+from socksproxy.kcp._admission import Admission, Key
+from socksproxy.kcp._sorting import isKCP, isOpening, sort
 from socksproxy.kcp._wakes import Wakes
 from socksproxy.kcp.config import KCPConfig
 from socksproxy.kcp.crypt import PacketCipher
+from socksproxy.kcp.diagnosis import Diagnosis
 from socksproxy.kcp.pipeline import Pipeline
 from socksproxy.kcp.port import Address, Batch, BatchProtocol
 from socksproxy.kcp.transport import KCPTransport, SessionTimers
 
 UNREADABLE = "checksum wrong: key, salt or cipher differ?"
 NOT_KCP = "not KCP: is the peer encrypting, or no KCP at all?"
-UNKNOWN = "not the beginning of a session; was this side restarted?"
+UNKNOWN = "not the beginning of a session: was this side restarted, or has the peer moved?"
 TOO_MANY = "too many sessions"
 
-MIN_SHARD = 12
-"""
-Octets of the shortest payload that is looked at.
-"""
-
-REMEMBERED = 4096
-"""
-Sessions that have ended and whose late datagrams begin no new one.
-"""
-
-REMEMBERED_FOR = 60.0
-"""
-Seconds.
-"""
-
-_DATA, _PARITY = int(ShardType.DATA), int(ShardType.PARITY)
-
 MAPPED = "::ffff:"
-
-Key = tuple[Address, bytes]
 
 
 @dataclass(slots=True)
@@ -146,49 +129,41 @@ class KCPProtocol(BatchProtocol):
         """
         Give what came from an address to its sessions.
         """
-        groups: dict[bytes, list[bytes]] = {}
-        octets: dict[bytes, int] = {}
-        unreadable = strange = 0
-        latest = self._latest.get(address)
-        for datagram, payload in zip(datagrams, payloads, strict=True):
-            if payload is None:
-                unreadable += 1
-                continue
-            if len(payload) < MIN_SHARD:
-                strange += 1
-                continue
-            if payload[4] < _DATA or payload[5]:
-                conversation = payload[:4]
-            elif payload[4] == _DATA:
-                conversation = latest = payload[8:12]
-            elif payload[4] == _PARITY and latest is not None:
-                conversation = latest
-            else:
-                # Nobody's, or out of band, which nobody here has asked for.
-                strange += 1
-                continue
-            if conversation in groups:
-                groups[conversation].append(payload)
-                octets[conversation] += len(datagram)
-            else:
-                groups[conversation] = [payload]
-                octets[conversation] = len(datagram)
-        for conversation, belonging in groups.items():
+        found = sort(
+            datagrams,
+            payloads,
+            self._latest.get(address),
+            lambda conversation: (address, conversation) in self.sessions,
+        )
+        for conversation, belonging in found.groups.items():
             key = (address, conversation)
             session = self.sessions.get(key) or self._opened(key, belonging, now)
             if session is None:
                 self.counted.strange += len(belonging)
-            else:
-                session.input(belonging, octets[conversation], now)
-                self._touched[session] = None
-                if conversation == latest:
-                    self._latest[address] = conversation
-        if unreadable:
-            self.counted.unreadable += unreadable
-            self._complain(address, UNREADABLE, unreadable)
+                continue
+            self._give(session, belonging, found.octets[conversation], now)
+            if conversation == found.latest:
+                self._latest[address] = conversation
+        if found.unreadable:
+            self.counted.unreadable += found.unreadable
+            self._complain(address, UNREADABLE, found.unreadable)
+        strange = found.nobodys + found.outOfBand
         if strange:
-            self.counted.strange += strange
-            self._complain(address, NOT_KCP, strange)
+            self.counted.strange += len(strange)
+            # A peer that there is a session with may send what it likes.
+            if found.nobodys or address not in self._latest:
+                self._complain(address, _reasonFor(strange), len(strange))
+
+    def _give(self, session: KCPTransport, payloads: list[bytes], octets: int, now: int) -> None:
+        """
+        Give a session what has come for it.
+        """
+        self._touched[session] = None
+        try:
+            session.input(payloads, octets, now)
+        except Exception:
+            log.failure("A session of KCP failed: {session}", session=session)
+            session.fail(Failure())
 
     def _opened(self, key: Key, payloads: list[bytes], now: int) -> KCPTransport | None:
         """
@@ -200,12 +175,12 @@ class KCPProtocol(BatchProtocol):
 
     def _complain(self, address: Address, reason: str, count: int) -> None:
         host, port = address
-        self._diagnosis.report(self._reactor.seconds(), host, port, reason, count)
+        self._diagnosis.report(self._now() / 1000, _unmapped(host), port, reason, count)
 
     # Sessions.
 
     def _begin(self, key: Key, peer: Any, trusting: bool) -> KCPTransport:
-        address, conversation = key
+        _, conversation = key
         number = int.from_bytes(conversation, "little")
         pipeline = Pipeline(number, self._config, self._cipher, trusting)
         transport = self.transport
@@ -250,14 +225,18 @@ class KCPProtocol(BatchProtocol):
         touched, self._touched = self._touched, {}
         self._busy = True
         try:
-            unfinished = [s for s in touched if s.connected and s.deliver()]
+            for session in touched:
+                session.deliver()
             # What has been written meanwhile goes with the rest.
             touched.update(self._touched)
-            self._touched = dict.fromkeys(unfinished)
+            self._touched = {}
             for session in touched:
                 self._flush(session, now)
         finally:
             self._busy = False
+        # Others have their turn before a session that has more to be given,
+        # or that was resumed by one which came after it.
+        self._touched.update((session, None) for session in touched if session.hasMore)
         if self._touched and self._turn is None:
             self._turn = self._reactor.callLater(0, self._endTurn)
         self._arm(now)
@@ -265,18 +244,26 @@ class KCPProtocol(BatchProtocol):
     def _flush(self, session: KCPTransport, now: int) -> None:
         if not session.connected:
             return
-        transport = self.transport
-        if transport is not None:
-            address, _ = self._addresses[session]
-            for datagrams in session.flush(now):
-                taken = transport.writeBatch(datagrams, address)
-                if taken != len(datagrams):
-                    session.pipeline.statistics.sendErrors += len(datagrams) - taken
+        try:
+            self._send(session, now)
+        except Exception:
+            log.failure("A session of KCP failed: {session}", session=session)
+            session.fail(Failure())
         session.expire(now)
         if session.connected:
             wait = session.nextDeadline(now)
             # Nothing is due twice in a millisecond.
             self._wakes.set(session, None if wait is None else now + max(wait, 1))
+
+    def _send(self, session: KCPTransport, now: int) -> None:
+        transport = self.transport
+        if transport is None:
+            return
+        address, _ = self._addresses[session]
+        for datagrams in session.flush(now):
+            taken = transport.writeBatch(datagrams, address)
+            if taken != len(datagrams):
+                session.pipeline.statistics.sendErrors += len(datagrams) - taken
 
     # Time.
 
@@ -303,13 +290,18 @@ class KCPProtocol(BatchProtocol):
         self._touched.update(dict.fromkeys(self._wakes.due(now)))
         self._serve()
 
+    def _close(self) -> Deferred[None]:
+        if self.transport is None:
+            return succeed(None)
+        return self.transport.stopListening() or succeed(None)
+
     def stopProtocol(self) -> None:
         """
         See C{DatagramProtocol}: the port is closed.
         """
         self._busy = True
         for session in list(self.sessions.values()):
-            session.end(Failure(ConnectionDone()))
+            session.end(Failure(ConnectionLost("the port was closed")))
         self._touched.clear()
         for call in (self._timer, self._turn):
             if call is not None:
@@ -349,62 +341,51 @@ class KCPServerProtocol(KCPProtocol):
         super().__init__(reactor, config, cipher, timers)
         self.accepting = True
         self._factory = factory
-        self._maxSessions = maxSessions
-        self._maxSessionsPerHost = maxSessionsPerHost
-        self._perHost: dict[str, int] = {}
-        self._unproven: dict[KCPTransport, None] = {}
-        self._past: OrderedDict[Key, float] = OrderedDict()
+        self._admission: Admission[KCPTransport] = Admission(maxSessions, maxSessionsPerHost)
 
     def _opened(self, key: Key, payloads: list[bytes], now: int) -> KCPTransport | None:
         address, _ = key
-        if not self.accepting or self._isPast(key):
-            return super()._opened(key, payloads, now)
-        if not any(self._isOpening(payload) for payload in payloads):
-            reason = UNKNOWN if any(map(firstHead, payloads)) else NOT_KCP
-            self._complain(address, reason, len(payloads))
-            return super()._opened(key, payloads, now)
-        if not self._hasRoom(address[0]):
+        if not self.accepting or self._admission.isPast(key, now):
+            return None
+        if not any(isOpening(payload, self._config.rcvwnd) for payload in payloads):
+            self._complain(address, _reasonFor(payloads), len(payloads))
+            return None
+        if not self._admission.hasRoom(address[0]):
             self.counted.refused += 1
             self._complain(address, TOO_MANY, len(payloads))
-            return super()._opened(key, payloads, now)
-        peer = _udpAddress(address)
-        protocol = self._factory.buildProtocol(peer)
+            return None
+        protocol = self._build(_udpAddress(address))
         if protocol is None:
-            return super()._opened(key, payloads, now)
-        session = self._begin(key, peer, trusting=False)
-        self._perHost[address[0]] = self._perHost.get(address[0], 0) + 1
-        self._unproven[session] = None
-        session.start(protocol, now)
-        return session if session.connected else None
+            # Asked once, as for a connection.
+            self._admission.refuse(key, now)
+            self.counted.refused += 1
+            return None
+        return self._admit(key, protocol, now)
 
-    def _isOpening(self, payload: bytes) -> bool:
-        """
-        Whether a datagram makes sense as the first that comes of a session;
-        others may have been lost before it.
-        """
-        head = firstHead(payload)
-        if head is None:
-            return False
-        _, cmd, _, _, _, sn, una, length = head
-        return cmd == Command.PUSH and una == 0 and sn < self._config.rcvwnd and length > 0
+    def _build(self, peer: IAddress) -> IProtocol | None:
+        try:
+            return self._factory.buildProtocol(peer)
+        except Exception:
+            log.failure("A factory over KCP failed")
+            return None
 
-    def _hasRoom(self, host: str) -> bool:
-        if self._perHost.get(host, 0) >= self._maxSessionsPerHost:
-            return False
-        if len(self.sessions) < self._maxSessions:
-            return True
-        for session in list(self._unproven):
-            if not session.pipeline.control.proven:
-                # Whoever that is may never have sent anything.
-                self.counted.evicted += 1
-                session.abortConnection()
-                return True
-            del self._unproven[session]
-        return False
+    def _admit(self, key: Key, protocol: IProtocol, now: int) -> KCPTransport:
+        inTheWay = self._admission.inTheWay()
+        if inTheWay is not None:
+            self.counted.evicted += 1
+            inTheWay.end(Failure(ConnectionLost("another session needed its place")))
+        session = self._begin(key, _udpAddress(key[0]), trusting=False)
+        self._admission.began(key, session)
+        try:
+            session.start(protocol, now)
+        except Exception:
+            log.failure("An application over KCP failed: {session}", session=session)
+            session.fail(Failure())
+        return session
 
-    def _isPast(self, key: Key) -> bool:
-        ended = self._past.get(key)
-        return ended is not None and self._reactor.seconds() - ended < REMEMBERED_FOR
+    def _give(self, session: KCPTransport, payloads: list[bytes], octets: int, now: int) -> None:
+        super()._give(session, payloads, octets, now)
+        self._admission.heard(session, session.pipeline.control.proven)
 
     def ended(self, session: KCPTransport) -> None:
         """
@@ -412,29 +393,18 @@ class KCPServerProtocol(KCPProtocol):
         """
         key = self._addresses[session]
         super().ended(session)
-        host = key[0][0]
-        self._unproven.pop(session, None)
-        self._perHost[host] -= 1
-        if not self._perHost[host]:
-            del self._perHost[host]
-        self._past[key] = self._reactor.seconds()
-        self._past.move_to_end(key)
-        if len(self._past) > REMEMBERED:
-            self._past.popitem(last=False)
+        self._admission.ended(key, session, self._now())
         if not self.accepting and not self.sessions:
             self._close()
 
-    def stopAccepting(self) -> None:
+    def stopAccepting(self) -> Deferred[None]:
         """
         Take no more sessions, and close the port after the last one.
+
+        @return: Fires when the port is closed, or at once if that is not now.
         """
         self.accepting = False
-        if not self.sessions:
-            self._close()
-
-    def _close(self) -> None:
-        if self.transport is not None:
-            self.transport.stopListening()
+        return succeed(None) if self.sessions else self._close()
 
 
 class KCPClientProtocol(KCPProtocol):
@@ -442,6 +412,7 @@ class KCPClientProtocol(KCPProtocol):
     One session with one server, on a port of its own.
 
     @ivar peer: The server's address.
+    @ivar stopped: Called when the port is closed.
     """
 
     def __init__(
@@ -463,6 +434,7 @@ class KCPClientProtocol(KCPProtocol):
         super().__init__(reactor, config, cipher, timers)
         self._key = (address, conversation.to_bytes(4, "little"))
         self.peer = _udpAddress(address)
+        self.stopped: Callable[[], object] | None = None
 
     def begin(self, protocol: IProtocol) -> KCPTransport:
         """
@@ -488,13 +460,26 @@ class KCPClientProtocol(KCPProtocol):
         See L{SessionOwner<socksproxy.kcp.transport.SessionOwner>}.
         """
         super().ended(session)
-        if self.transport is not None:
-            self.transport.stopListening()
+        self._close()
+
+    def stopProtocol(self) -> None:
+        """
+        See C{DatagramProtocol}: the port is closed.
+        """
+        super().stopProtocol()
+        if self.stopped is not None:
+            self.stopped()
 
 
 def _udpAddress(address: Address) -> IPv4Address | IPv6Address:
     host, port = address
-    if host.startswith(MAPPED) and "." in host:
-        host = host.removeprefix(MAPPED)
+    host = _unmapped(host)
     return (IPv6Address if ":" in host else IPv4Address)("UDP", host, port)
 
+
+def _unmapped(host: str) -> str:
+    return host.removeprefix(MAPPED) if "." in host else host
+
+
+def _reasonFor(payloads: list[bytes]) -> str:
+    return UNKNOWN if any(map(isKCP, payloads)) else NOT_KCP

@@ -3,7 +3,7 @@ Saying in the log what is wrong with datagrams that are not answered, without
 letting who sends them fill it.
 """
 
-from collections import OrderedDict
+from collections import OrderedDict, deque
 
 from socksproxy.events import log
 
@@ -30,42 +30,40 @@ class Diagnosis:
 
     def __init__(self) -> None:
         # What each source has sent since its last line, the latest line last.
-        self._sources: OrderedDict[tuple[str, str], tuple[float, int]] = OrderedDict()
-        self._began = 0.0
-        self._lines = 0
+        self._sources: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        self._lines: deque[float] = deque(maxlen=MAX_LINES)
 
     def report(self, now: float, host: str, port: int, reason: str, count: int) -> None:
         """
-        Say something about datagrams.
+        Say something about datagrams. What there is no line for is counted in
+        the source's next one.
 
         @param now: Seconds.
         @param host: Where they came from.
         @param reason: What is wrong with them, a fixed text.
         @param count: How many they are.
         """
-        key = (host, reason)
-        known = self._sources.get(key)
-        unsaid = count
+        known = self._sources.get(host)
         if known is not None:
-            said, before = known
-            unsaid += before
-            if now - said < PERIOD:
-                self._sources[key] = (said, unsaid)
-                return
-        if now - self._began >= PERIOD:
-            self._began = now
-            self._lines = 0
-        if self._lines >= MAX_LINES:
+            said, unsaid = known
+            count += unsaid
+        if (known is not None and now - said < PERIOD) or self._isEnough(now):
+            if known is not None:
+                self._sources[host] = (said, count)
             return
-        self._lines += 1
-        if len(self._sources) >= MAX_SOURCES:
+        self._lines.append(now)
+        self._sources[host] = (now, 0)
+        self._sources.move_to_end(host)
+        if len(self._sources) > MAX_SOURCES:
             self._sources.popitem(last=False)
-        self._sources[key] = (now, 0)
-        self._sources.move_to_end(key)
         log.warn(
             "KCP: {count} datagrams from {host} port {port}: {reason}",
-            count=unsaid,
+            count=count,
             host=host,
             port=port,
             reason=reason,
         )
+
+    def _isEnough(self, now: float) -> bool:
+        lines = self._lines
+        return len(lines) == MAX_LINES and now - lines[0] < PERIOD

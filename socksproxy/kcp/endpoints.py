@@ -26,10 +26,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from socket import AF_INET6, inet_ntop
-from typing import Any
+from socket import AF_INET6, if_nametoindex, inet_ntop
+from typing import Any, NoReturn
 
-from twisted.internet.defer import Deferred, execute, succeed
+from twisted.internet.address import HostnameAddress
+from twisted.internet.defer import CancelledError, Deferred, execute, succeed
+from twisted.internet.error import (
+    CannotListenError,
+    ConnectBindError,
+    ConnectingCancelledError,
+    DNSLookupError,
+    NoProtocol,
+)
 from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
@@ -38,11 +46,12 @@ from twisted.internet.interfaces import (
     IStreamClientEndpoint,
     IStreamServerEndpoint,
 )
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from socksproxy.address import IPAddress, hostFromText
+from socksproxy.address import Host, IPAddress, hostFromName, hostFromText
 from socksproxy.dns.resolver import BoundedResolver
-from socksproxy.errors import GeneralFailure
+from socksproxy.errors import BadName, ConfigurationError, NameNotFound
 from socksproxy.events import log
 from socksproxy.kcp.config import KCPConfig
 from socksproxy.kcp.crypt import CIPHERS, DEFAULT_SALT, PacketCipher, cipherFor, deriveKey
@@ -60,6 +69,8 @@ A server's sessions end, since a client can go without a word.
 
 CLIENT_TIMERS = SessionTimers()
 
+DEFAULT_CONFIG = KCPConfig()
+
 
 class _KCPEndpoint:
     """
@@ -74,10 +85,14 @@ class _KCPEndpoint:
         salt: bytes,
         config: KCPConfig,
         timers: SessionTimers,
+        interface: str,
     ) -> None:
+        if interface and hostFromText(interface) is None:
+            raise ConfigurationError(f"interface is {interface!r} and has to be a numeric address")
         self._reactor = reactor
         self._config = config
         self._timers = timers
+        self._interface = interface
         # What is wrong is told now and not when a connection is needed.
         self._master = deriveKey(key, salt)
         self._crypt = crypt
@@ -101,7 +116,7 @@ class KCPServerEndpoint(_KCPEndpoint):
         *,
         crypt: str = DEFAULT_CIPHER,
         salt: bytes = DEFAULT_SALT,
-        config: KCPConfig = KCPConfig(),
+        config: KCPConfig = DEFAULT_CONFIG,
         interface: str = "",
         timers: SessionTimers = SERVER_TIMERS,
     ) -> None:
@@ -116,9 +131,8 @@ class KCPServerEndpoint(_KCPEndpoint):
         @param timers: What ends sessions.
         @raise ConfigurationError: Something of this cannot be.
         """
-        super().__init__(reactor, key, crypt, salt, config, timers)
-        self._port = port
-        self._interface = interface
+        super().__init__(reactor, key, crypt, salt, config, timers, interface)
+        self._port = _checkedPort(port, 0)
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
         """
@@ -170,12 +184,15 @@ class KCPListeningPort:
         """
         See C{IListeningPort}: no more sessions begin. Those that there are go
         on, and the UDP port is closed after the last one.
+
+        @return: Fires when the port is closed, or at once if there are
+            sessions.
         """
+        closed = self.protocol.stopAccepting()
         if not self._stopped:
             self._stopped = True
-            self.protocol.stopAccepting()
             self._factory.doStop()
-        return succeed(None)
+        return closed
 
     def getHost(self) -> IAddress:
         """
@@ -199,7 +216,7 @@ class KCPClientEndpoint(_KCPEndpoint):
         *,
         crypt: str = DEFAULT_CIPHER,
         salt: bytes = DEFAULT_SALT,
-        config: KCPConfig = KCPConfig(),
+        config: KCPConfig = DEFAULT_CONFIG,
         interface: str = "",
         timers: SessionTimers = CLIENT_TIMERS,
         random: Callable[[int], bytes] = os.urandom,
@@ -212,49 +229,114 @@ class KCPClientEndpoint(_KCPEndpoint):
         @raise ConfigurationError: Something of this cannot be.
         @see: L{KCPServerEndpoint} for the rest.
         """
-        super().__init__(reactor, key, crypt, salt, config, timers)
+        super().__init__(reactor, key, crypt, salt, config, timers, interface)
+        self._target, self._zone = _checkedHost(host)
         self._host = host
-        self._port = port
-        self._interface = interface
+        self._port = _checkedPort(port, 1)
         self._random = random
+        if not isinstance(self._target, str) and not self._isReachable(self._target):
+            raise ConfigurationError(f"there is no way from interface {interface} to host {host}")
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """
         See C{IStreamClientEndpoint}. The name is looked up, and nothing is sent
         before the protocol writes.
-        """
-        address = hostFromText(self._host)
-        if address is not None:
-            finding: Deferred[list[IPAddress]] = succeed([address])
-        else:
-            resolver = BoundedResolver(self._reactor, self._reactor.nameResolver)
-            finding = resolver.resolve(self._host, None)
-        return finding.addCallback(self._connect, protocolFactory)  # type: ignore[return-value]
 
-    def _connect(self, addresses: list[IPAddress], factory: IProtocolFactory) -> IProtocol:
-        address = addresses[0]
-        six = address.version == 6
-        # As the kernel writes it when an answer comes.
-        host = inet_ntop(AF_INET6, address.packed) if six else str(address)
-        if six and address.scope_id:  # type: ignore[union-attr]
-            host += f"%{address.scope_id}"  # type: ignore[union-attr]
-        conversation = int.from_bytes(self._random(4), "little")
+        @return: The protocol; fails with C{DNSLookupError}, C{ConnectBindError},
+            C{NoProtocol}, or what the factory or the protocol raises.
+        """
+        protocolFactory.doStart()
+        finding = self._find().addErrback(self._notFound)
+        return finding.addCallback(self._begin, protocolFactory).addErrback(
+            _stopped, protocolFactory
+        )
+
+    def _find(self) -> Deferred[list[IPAddress]]:
+        if not isinstance(self._target, str):
+            return succeed([self._target])
+        resolver = BoundedResolver(self._reactor, self._reactor.nameResolver)
+        return resolver.resolve(self._target, None)
+
+    def _notFound(self, failure: Failure) -> NoReturn:
+        """
+        Say in Twisted's terms why there is no address.
+        """
+        if failure.check(CancelledError):
+            raise ConnectingCancelledError(HostnameAddress(self._host.encode(), self._port))
+        if failure.check(NameNotFound):
+            raise DNSLookupError(f"{self._host}: {failure.value}")
+        failure.raiseException()
+
+    def _isReachable(self, address: IPAddress) -> bool:
+        return not self._interface or (":" in self._interface) == (address.version == 6)
+
+    def _begin(self, addresses: list[IPAddress], factory: IProtocolFactory) -> IProtocol:
+        address = next(filter(self._isReachable, addresses), None)
+        if address is None:
+            raise DNSLookupError(f"{self._host}: no address for interface {self._interface}")
         kcp = KCPClientProtocol(
             self._reactor,
-            (host, self._port),
-            conversation,
+            (_shown(address) + self._zone, self._port),
+            int.from_bytes(self._random(4), "little"),
             self._config,
             self._cipher(),
             self._timers,
         )
-        interface = self._interface or ("::" if six else "")
-        port = listenBatches(self._reactor, 0, kcp, interface=interface)
-        protocol = factory.buildProtocol(kcp.peer)
-        if protocol is None:
+        port = self._open(kcp, self._interface or ("::" if address.version == 6 else ""))
+        try:
+            protocol = factory.buildProtocol(kcp.peer)
+            if protocol is None:
+                raise NoProtocol
+            kcp.begin(protocol)
+        except Exception:
             port.stopListening()
-            raise GeneralFailure("the factory made no protocol")
-        kcp.begin(protocol)
+            raise
+        # From here on the factory is in use until the session has ended.
+        kcp.stopped = factory.doStop
         return protocol
+
+    def _open(self, kcp: KCPClientProtocol, interface: str) -> IBatchTransport:
+        try:
+            return listenBatches(self._reactor, 0, kcp, interface=interface)
+        except CannotListenError as e:
+            raise ConnectBindError(string=str(e)) from e
+
+
+def _stopped(failure: Failure, factory: IProtocolFactory) -> Failure:
+    factory.doStop()
+    return failure
+
+
+def _checkedPort(port: int, least: int) -> int:
+    if not least <= port <= 65535:
+        raise ConfigurationError(f"port is {port} and has to be {least} to 65535")
+    return port
+
+
+def _checkedHost(text: str) -> tuple[Host, str]:
+    """
+    Read a host with the zone that it may have.
+
+    @return: A name or an address, and the zone as the kernel writes it.
+    @raise ConfigurationError: It is no host, or there is no such interface.
+    """
+    bare, _, zone = text.partition("%")
+    try:
+        if not zone:
+            return hostFromName(text.encode()), ""
+        address = hostFromText(bare)
+        if address is None or address.version != 6:
+            raise BadName("only an IPv6 address has a zone")
+        return address, f"%{zone if zone.isdecimal() else if_nametoindex(zone)}"
+    except BadName as e:
+        raise ConfigurationError(f"host is {text!r}, which is no host: {e}") from e
+    except OSError as e:
+        raise ConfigurationError(f"host is {text!r}, and there is no interface {zone!r}") from e
+
+
+def _shown(address: IPAddress) -> str:
+    # As the kernel writes it when an answer comes.
+    return inet_ntop(AF_INET6, address.packed) if address.version == 6 else str(address)
 
 
 def integrityOf(crypt: str) -> str:

@@ -39,6 +39,13 @@ REPEAT_AFTER = 4
 Milliseconds between the two times that a lone datagram is sent.
 """
 
+CERTAIN = 32
+"""
+Datagrams after which what is rebuilt is believed. As long as none has come that
+tells that the peer's groups are not like ours, perhaps it was lost; and what is
+rebuilt by wrong numbers has heads that look right.
+"""
+
 _SHARDS = frozenset(map(int, ShardType))
 
 
@@ -73,6 +80,7 @@ class Pipeline:
         if config.fec:
             self._encoder = FECEncoder(config.datashard, config.parityshard)
             self._decoder = FECDecoder(config.datashard, config.parityshard)
+        self._shards = 0
         self._redundancy = Redundancy() if config.adaptive else None
         self._lone: list[bytes] = []
         self._loneTs = 0
@@ -94,10 +102,11 @@ class Pipeline:
         if self._decoder is None:
             self.control.input(payloads, now)
             return
+        self._shards += len(payloads)
         decoded = self._decoder.decode(payloads)
         self.control.input([segments for segments, rebuilt in decoded if not rebuilt], now)
         recovered = [segments for segments, rebuilt in decoded if rebuilt]
-        if recovered:
+        if recovered and self._shards >= CERTAIN:
             self.control.input(recovered, now, recovered=True)
 
     def flush(self, now: int) -> list[bytes]:
@@ -113,8 +122,7 @@ class Pipeline:
         """
         control, statistics = self.control, self.statistics
         acksOnly = control.acksDue and not control.fullFlushDue and not control.queued
-        if not (self._trusting or control.proven):
-            control.extendCredit(self._credit, self._overhead)
+        self._lend()
         before = statistics.outSegs
         payloads = control.flush(now, acksOnly)
         if self._redundancy is not None:
@@ -122,7 +130,8 @@ class Pipeline:
         for start in range(0, len(payloads), BATCH):
             some = payloads[start : start + BATCH] if len(payloads) > BATCH else payloads
             if self._encoder is not None:
-                some = self._protect(self._encoder, some, now)
+                last = start + BATCH >= len(payloads)
+                some = self._protect(self._encoder, some, last, now)
             datagrams = self._cipher.seal(some)
             octets = sum(map(len, datagrams))
             if not (self._trusting or control.proven):
@@ -132,12 +141,18 @@ class Pipeline:
             statistics.outBytes += octets
             yield datagrams
 
+    def _lend(self) -> None:
+        if not (self._trusting or self.control.proven):
+            self.control.extendCredit(self._credit, self._overhead)
+
     @property
     def _credit(self) -> int:
         statistics = self.statistics
         return AMPLIFICATION * statistics.inBytes - statistics.outBytes
 
-    def _protect(self, encoder: FECEncoder, payloads: list[bytes], now: int) -> list[bytes]:
+    def _protect(
+        self, encoder: FECEncoder, payloads: list[bytes], last: bool, now: int
+    ) -> list[bytes]:
         redundancy = self._redundancy
         if redundancy is None:
             return encoder.encode(payloads, now)
@@ -152,7 +167,8 @@ class Pipeline:
         encoder.parityToSend = redundancy.parity(config.datashard, config.parityshard)
         shards = encoder.encode(payloads, now)
         missing = config.datashard - encoder.waiting
-        if 0 < missing <= encoder.parityToSend < config.datashard and not self.control.queued:
+        atEnd = last and not self.control.queued
+        if atEnd and 0 < missing <= encoder.parityToSend < config.datashard:
             # The end of what there is to send: its group would wait for more.
             shards += encoder.completeGroup(self._filler(), now)
         return shards
@@ -192,6 +208,7 @@ class Pipeline:
         Say in how many milliseconds L{flush} has to be called, or L{None} if
         that need not be before something else happens.
         """
+        self._lend()
         wait = self.control.nextDeadline(now)
         if self._lone:
             repeat = max(0, difference(self._loneTs, now))

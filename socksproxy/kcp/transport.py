@@ -6,12 +6,14 @@ What ends a session is listed with L{SessionTimers}, and the application is told
 with C{ConnectionDone} only when this side has asked for the end and everything
 it had written has been acknowledged. Who needs to know that the other side has
 finished says so in a protocol of its own on top, as smux does.
+
+As with TCP, an application is never told of the end within a call of its own,
+and is given nothing more once it has asked for the end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Protocol
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
@@ -26,29 +28,23 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksproxy.events import log
+from socksproxy.kcp._liveness import Liveness, SessionTimers
+from socksproxy.kcp._sending import MAX_FRAGMENTS
 from socksproxy.kcp.pipeline import Pipeline
 from socksproxy.kcp.statistics import SessionStatistics
+
+__all__ = ["TURN", "KCPTransport", "SessionOwner", "SessionTimers"]
+
+RESERVE = 64
+"""
+Segments beyond what the windows admit that wait for their turn before a
+producer is paused.
+"""
 
 TURN = 1 << 20
 """
 Octets that a session is given before others get their turn.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class SessionTimers:
-    """
-    What ends a session, in seconds; L{None} is never.
-
-    @ivar dead: Data is under way, and the peer acknowledges none of it.
-    @ivar idle: The peer sends nothing at all.
-    @ivar linger: After C{loseConnection}, for what has been written to be
-        acknowledged.
-    """
-
-    dead: float | None = 30.0
-    idle: float | None = None
-    linger: float = 30.0
 
 
 class SessionOwner(Protocol):
@@ -79,7 +75,7 @@ class KCPTransport:
     @ivar pipeline: The session without its socket.
     @ivar conversation: conv.
     @ivar protocol: The application, or L{None} before there is one.
-    @ivar disconnecting: C{loseConnection} has been called.
+    @ivar disconnecting: The application has asked for the end.
     @ivar connected: It is not over.
     """
 
@@ -106,17 +102,15 @@ class KCPTransport:
         self._owner = owner
         self._host = host
         self._peer = peer
-        self._timers = timers
         self._control = pipeline.control
+        self._liveness = Liveness(timers)
+        # Why the session ends as soon as that can be told.
+        self._reason: Failure | None = None
         self._readingPaused = False
         self._producer: Any = None
         self._streaming = False
-        self._producerPaused = False
-        self._progress = 0
-        self._progressTs: int | None = None
-        self._heardTs: int | None = None
-        self._closingTs: int | None = None
-        self._closing = False
+        # The producer writes nothing before it is resumed.
+        self._producerWaits = False
 
     def __repr__(self) -> str:
         return f"<KCPTransport {self.conversation:08x} with {self._peer}>"
@@ -146,16 +140,28 @@ class KCPTransport:
 
     def write(self, data: bytes) -> None:
         """
-        See C{ITransport}.
+        See C{ITransport}. What is written after C{loseConnection}, and not by
+        a producer, is dropped.
         """
-        if not self.connected or self.disconnecting or not data:
+        if not data or self._isFinal:
             return
-        self._control.send(bytes(data))
+        if type(data) is not bytes:
+            data = bytes(memoryview(data))
+        control = self._control
+        if control.config.stream:
+            control.send(data)
+        else:
+            longest = control.mss * min(MAX_FRAGMENTS, control.config.rcvwnd)
+            for at in range(0, len(data), longest):
+                control.send(data[at : at + longest])
         self._owner.touched(self)
-        if self._producer is not None and self._isFull and not self._producerPaused:
-            self._producerPaused = True
-            if self._streaming:
-                self._producer.pauseProducing()
+        if self._producer is None or self._producerWaits:
+            return
+        if not self._streaming:
+            self._producerWaits = True
+        elif self._isFull:
+            self._producerWaits = True
+            self._producer.pauseProducing()
 
     def writeSequence(self, iovec: Iterable[bytes]) -> None:
         """
@@ -168,16 +174,16 @@ class KCPTransport:
         See C{ITransport}. What has been written is delivered first; a producer
         may go on until it unregisters.
         """
-        if self.connected and not self._closing:
-            self._closing = True
-            self.disconnecting = self._producer is None
+        if self.connected and not self.disconnecting:
+            self.disconnecting = True
             self._owner.touched(self)
 
     def abortConnection(self) -> None:
         """
-        End the session now, whatever is under way.
+        See C{ITCPTransport}: end the session, whatever is under way. The peer
+        is told nothing.
         """
-        self.end(Failure(ConnectionAborted()))
+        self.fail(Failure(ConnectionAborted()))
 
     def getHost(self) -> IAddress:
         """
@@ -201,9 +207,9 @@ class KCPTransport:
         """
         See C{IPushProducer}.
         """
-        if self._readingPaused and self.connected:
+        if self._readingPaused:
             self._readingPaused = False
-            if self._control.readable:
+            if self.hasMore:
                 self._owner.touched(self)
 
     def stopProducing(self) -> None:
@@ -220,37 +226,60 @@ class KCPTransport:
         """
         if self._producer is not None:
             raise RuntimeError(f"{self} has a producer already")
-        if not self.connected:
+        if self._isFinal:
             producer.stopProducing()
             return
         self._producer = producer
         self._streaming = streaming
-        self._producerPaused = False
-        if not streaming:
+        self._producerWaits = not streaming
+        if streaming:
+            if self._isFull:
+                self._producerWaits = True
+                producer.pauseProducing()
+        elif self._producerMayGoOn:
+            self._producerWaits = False
             producer.resumeProducing()
-        elif self._isFull:
-            self._producerPaused = True
-            producer.pauseProducing()
 
     def unregisterProducer(self) -> None:
         """
         See C{IConsumer}.
         """
         self._producer = None
-        if self._closing and self.connected:
-            self.disconnecting = True
+        self._producerWaits = False
+        if self.disconnecting and self.connected:
             self._owner.touched(self)
+
+    @property
+    def _isFinal(self) -> bool:
+        """
+        Whether nothing more can be written.
+        """
+        if not self.connected or self._reason is not None:
+            return True
+        return self.disconnecting and self._producer is None
+
+    @property
+    def _isFull(self) -> bool:
+        return self._control.queued >= self._control.room + RESERVE
+
+    @property
+    def _producerMayGoOn(self) -> bool:
+        return (
+            self._producerWaits
+            and self._reason is None
+            and self._control.queued <= self._control.room + RESERVE // 2
+        )
 
     # What its owner calls.
 
     def start(self, protocol: IProtocol, now: int) -> None:
         """
-        Connect an application.
+        Connect an application. What that raises is for the caller.
 
         @param now: Milliseconds.
         """
         self.protocol = protocol
-        self._heardTs = now
+        self._liveness.heard(now)
         protocol.makeConnection(self)
 
     def input(self, payloads: list[bytes], octets: int, now: int) -> None:
@@ -261,49 +290,35 @@ class KCPTransport:
         @param octets: Of the datagrams.
         @param now: Milliseconds.
         """
-        self._heardTs = now
+        self._liveness.heard(now)
         self.pipeline.input(payloads, now, octets)
 
-    def deliver(self) -> bool:
+    @property
+    def hasMore(self) -> bool:
         """
-        Give the application what it may have, and its producer a turn.
+        Whether something waits that the application may be given.
+        """
+        return (
+            self._control.readable > 0
+            and self.connected
+            and not (self._readingPaused or self.disconnecting)
+        )
 
-        @return: There is more, but others have to have their turn.
+    def deliver(self) -> None:
         """
-        control = self._control
+        Give the application what it may have, up to a turn's worth, and its
+        producer the room that there is.
+        """
         given = 0
-        while given < TURN and self._mayRead:
-            data = control.receiveStream()
-            given += len(data)
+        while given < TURN and self.hasMore:
+            data = self._control.receiveStream()
             if data:
-                self._give(data)
-        if self._producerMayGoOn:
-            self._producerPaused = False
-            self._producer.resumeProducing()
-        return self._mayRead
-
-    @property
-    def _mayRead(self) -> bool:
-        return self.connected and not self._readingPaused and self._control.readable > 0
-
-    def _give(self, data: bytes) -> None:
-        try:
-            self.protocol.dataReceived(data)  # type: ignore[union-attr]
-        except Exception:
-            log.failure("An application over KCP failed")
-            self.end(Failure())
-
-    @property
-    def _producerMayGoOn(self) -> bool:
-        if self._producer is None or not self.connected:
-            return False
-        if self._streaming and not self._producerPaused:
-            return False
-        return self._control.waiting <= self._control.config.sndwnd // 2
-
-    @property
-    def _isFull(self) -> bool:
-        return self._control.waiting >= self._control.config.sndwnd
+                given += len(data)
+                self._tell(self.protocol.dataReceived, data)  # type: ignore[union-attr]
+        while self._producerMayGoOn:
+            # One that has nothing to write now does not wait afterwards.
+            self._producerWaits = False
+            self._tell(self._producer.resumeProducing)
 
     def flush(self, now: int) -> Iterator[list[bytes]]:
         """
@@ -311,73 +326,83 @@ class KCPTransport:
 
         @param now: Milliseconds.
         """
-        finished = self.disconnecting and not self._control.waiting
+        if self._reason is not None:
+            return iter(())
+        finished = self._isFinal and not self._control.waiting
         # At the end, and before anything is certain, without waiting for more.
         if finished or not self._control.proven or self.pipeline.nextDeadline(now) == 0:
             return self.pipeline.batches(now)
         return iter(())
 
-    def nextDeadline(self, now: int) -> int | None:
-        """
-        Say in how many milliseconds L{flush} or L{expire} has to be called.
-        L{None}: there is nothing to wait for but the peer.
-        """
-        waits = [self.pipeline.nextDeadline(now)]
-        waits += [None if end is None else end - now for end in self._ends(now)]
-        found = [wait for wait in waits if wait is not None]
-        return max(min(found), 0) if found else None
-
-    def _ends(self, now: int) -> tuple[int | None, int | None, int | None]:
-        """
-        Say when the session is over: for being dead, idle, and for lingering.
-        """
-        timers, control = self._timers, self._control
-        if control.progress != self._progress or not control.waiting:
-            self._progress = control.progress
-            self._progressTs = None
-        if control.waiting and self._progressTs is None:
-            self._progressTs = now
-        return (
-            _after(self._progressTs, timers.dead),
-            _after(self._heardTs, timers.idle),
-            _after(self._closingTs, timers.linger),
-        )
-
     def expire(self, now: int) -> None:
         """
         End the session if it is time to.
+
+        @param now: Milliseconds.
         """
-        if self.disconnecting:
-            if self._closingTs is None:
-                self._closingTs = now
-            if not self._control.waiting:
+        control, liveness = self._control, self._liveness
+        waiting = control.waiting > 0
+        if self._isFinal:
+            if self._reason is not None or not waiting:
                 self.end(Failure(ConnectionDone()))
                 return
-        dead, idle, linger = self._ends(now)
-        if dead is not None and now >= dead:
-            self.end(Failure(ConnectionLost("the peer acknowledges nothing")))
-        elif idle is not None and now >= idle:
-            self.end(Failure(ConnectionLost("the peer is silent")))
-        elif linger is not None and now >= linger:
-            self.end(Failure(ConnectionLost("not everything was acknowledged in time")))
+            liveness.closing(now)
+        liveness.look(control.progress, waiting, control.rmtWnd == 0, now)
+        verdict = liveness.verdict(now)
+        if verdict is not None:
+            self.end(Failure(ConnectionLost(verdict)))
+
+    def nextDeadline(self, now: int) -> int | None:
+        """
+        Say in how many milliseconds L{flush} and L{expire} have to be called
+        again. L{None}: there is nothing to wait for but the peer.
+
+        @param now: Milliseconds.
+        """
+        wait = self.pipeline.nextDeadline(now)
+        end = self._liveness.deadline
+        if end is None:
+            return wait
+        left = max(end - now, 0)
+        return left if wait is None else min(left, wait)
+
+    def fail(self, reason: Failure) -> None:
+        """
+        Have the session end in this turn of the reactor or the next, and send
+        nothing more.
+
+        @param reason: What the application is told.
+        """
+        if self.connected and self._reason is None:
+            self._reason = reason
+            self.disconnecting = True
+            self._owner.touched(self)
 
     def end(self, reason: Failure) -> None:
         """
         The session is over.
 
-        @param reason: What the application is told.
+        @param reason: What the application is told, unless the session has
+            failed before.
         """
         if not self.connected:
             return
         self.connected = False
         self._owner.ended(self)
         producer, self._producer = self._producer, None
-        if producer is not None:
-            producer.stopProducing()
         protocol, self.protocol = self.protocol, None
+        self._producerWaits = False
+        if producer is not None:
+            self._tell(producer.stopProducing)
         if protocol is not None:
-            protocol.connectionLost(reason)
+            self._tell(protocol.connectionLost, self._reason or reason)
 
-
-def _after(moment: int | None, seconds: float | None) -> int | None:
-    return None if moment is None or seconds is None else moment + int(seconds * 1000)
+    def _tell(self, told: Callable[..., Any], *arguments: Any) -> None:
+        """
+        Call the application, whose failure must not concern anybody else.
+        """
+        try:
+            told(*arguments)
+        except Exception:
+            log.failure("An application over KCP failed: {session}", session=self)
+            self.fail(Failure())
