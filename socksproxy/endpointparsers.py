@@ -23,6 +23,16 @@ PROXIED_CLIENT = "proxied"
 The prefix of clients that go through proxies.
 """
 
+KCP = "kcp"
+"""
+The prefix of streams in sessions of KCP, on both sides.
+"""
+
+TUNNEL = "tunnel"
+"""
+The prefix of streams in connections in TLS, on both sides.
+"""
+
 
 def tlsServer(reactor: Any, *args: str, **parameters: str) -> IStreamServerEndpoint:
     """
@@ -83,6 +93,92 @@ def proxiedClient(reactor: Any, *args: str, **parameters: str) -> IStreamClientE
     resolver = BoundedResolver(reactor, reactor.nameResolver)
     destination = destinationFor(given["host"], _number(given, "port", 0))
     return Chain(reactor, hops, resolver).endpointTo(destination)
+
+
+def kcpServer(reactor: Any, *args: str, **parameters: str) -> IStreamServerEndpoint:
+    """
+    Read C{kcp:PORT[-PORT]:keyFile=PATH} and kcptun's parameters.
+
+    @param reactor: The reactor.
+    @param args: The port, or the first and the last of some.
+    @param parameters: See L{tunnelFrom<socksproxy.kcp.kcptun.tunnelFrom>}.
+    @raise TypeError: The port is missing, or something stands there twice.
+    @raise ConfigurationError: A parameter cannot be.
+    """
+    from socksproxy.kcp.kcptun import portsFrom, serverEndpoint, tunnelFrom
+
+    given = _named(args, parameters, "port")
+    ports = portsFrom(_taken(KCP, given, "port"), least=0)
+    return serverEndpoint(reactor, ports, tunnelFrom(given))
+
+
+def kcpClient(reactor: Any, *args: str, **parameters: str) -> IStreamClientEndpoint:
+    """
+    Read C{kcp:HOST:PORT[-PORT]:keyFile=PATH} and kcptun's parameters.
+
+    @see: L{kcpServer}
+    """
+    from socksproxy.kcp.kcptun import clientEndpoint, portsFrom, tunnelFrom
+
+    given = _named(args, parameters, "host", "port")
+    host = _taken(KCP, given, "host")
+    ports = portsFrom(_taken(KCP, given, "port"), least=1)
+    return clientEndpoint(reactor, host, ports, tunnelFrom(given))
+
+
+def tunnelServer(reactor: Any, *args: str, **parameters: str) -> IStreamServerEndpoint:
+    """
+    Read C{tunnel:PORT:certificate=PATH} with what else C{tcp+tls:} takes, and
+    kcptun's parameters for streams: many streams in one connection in TLS.
+
+    @see: L{tlsServer}
+    """
+    from socksproxy.smux.endpoints import MuxServerEndpoint
+    from socksproxy.smux.parameters import MUX, muxFrom
+
+    mux, compress = muxFrom(parameters, compress=False)
+    rest = {name: value for name, value in parameters.items() if name not in MUX}
+    return MuxServerEndpoint(reactor, tlsServer(reactor, *args, **rest), mux, compress)
+
+
+def tunnelClient(reactor: Any, *args: str, **parameters: str) -> IStreamClientEndpoint:
+    """
+    Read C{tunnel:HOST:PORT[:ca=PATH][:pin=FINGERPRINT][:certificate=PATH]
+    [:privateKey=PATH]}, and kcptun's parameters for streams and for a client's
+    sessions.
+
+    @see: L{tunnelServer}
+    """
+    from socksproxy.client.endpoint import destinationFor
+    from socksproxy.outbound.hops import directEndpoint
+    from socksproxy.smux.endpoints import MuxClientEndpoint
+    from socksproxy.smux.parameters import MUX, POOL, muxFrom, poolFrom
+    from socksproxy.tls import clientTLS, wrapTLSClient
+
+    given = _named(args, parameters, "host", "port")
+    mux, compress = muxFrom(given, compress=False)
+    pool = poolFrom(given)
+    tls = ("ca", "pin", "certificate", "privateKey")
+    _checkNames(TUNNEL, given, required=("host", "port"), optional=(*tls, *MUX, *POOL))
+    destination = destinationFor(given["host"], _number(given, "port", 0))
+    creator = clientTLS(
+        destination.host,
+        given.get("ca"),
+        given.get("certificate"),
+        given.get("privateKey"),
+        [given["pin"]] if "pin" in given else (),
+    )
+    carrier = wrapTLSClient(reactor, directEndpoint(reactor, destination), creator)
+    return MuxClientEndpoint(reactor, carrier, mux, compress, **pool)
+
+
+def _taken(prefix: str, given: dict[str, str], name: str) -> str:
+    """
+    Take a parameter out.
+    """
+    if not given.get(name):
+        raise TypeError(f"{prefix}: needs {name}=")
+    return given.pop(name)
 
 
 def _named(args: tuple[str, ...], parameters: dict[str, str], *names: str) -> dict[str, str]:

@@ -165,7 +165,7 @@ class TestFigures:
         assert second.failure == "no answer"
         assert math.isnan(second.goodput)
 
-    @pytest.mark.parametrize("text", ["{}", "[]", '{"cases": []}'])
+    @pytest.mark.parametrize("text", ["{}", "[]", '{"cases": []}', "no JSON"])
     def test_noFigures(self, text: str, tmp_path: Path) -> None:
         """
         A file without cases is named.
@@ -201,7 +201,7 @@ class TestCommand:
         """
         full, quick = parse(["--lossy"]), parse(["--lossy", "--quick", "--loss", "1,2.5"])
         assert quick.loss == [1, 2.5]
-        assert quick.echoes < full.echoes
+        assert quick.echoing < full.echoing
         assert len(quick.burst) < len(full.burst)
 
     @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ class TestCommand:
             (["--set", "mtu=1"], "mtu is 1"),
             (["--lossy", "--loss", "5;6"], "invalid numbers value"),
             (["--lossy", "--loss", "100"], "less than 100"),
-            (["--lossy", "--echoes", "0"], "more than"),
+            (["--lossy", "--echoing", "0"], "more than"),
             (["--seconds", "0"], "more than"),
         ],
     )

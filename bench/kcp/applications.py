@@ -111,24 +111,22 @@ class Asking(Protocol):
     """
     Sends something, waits until it comes back, and begins again.
 
-    @ivar finished: Fires with the times that counted, in seconds.
+    @ivar finished: Fires with the seconds that each took.
     """
 
     transport: Any
 
-    def __init__(self, size: int, count: int, ignored: int) -> None:
+    def __init__(self, size: int, settling: float) -> None:
         """
         @param size: Octets.
-        @param count: Echoes.
-        @param ignored: How many at the beginning do not count.
+        @param settling: Seconds in which what is sent does not count.
         """
         self.finished: Deferred[list[float]] = Deferred()
         self._message = bytes(size)
-        self._ignored = ignored
-        self._left = count + ignored
         self._times: list[float] = []
         self._missing = 0
         self._sent = 0.0
+        self._settled = time.perf_counter() + settling
 
     def connectionMade(self) -> None:
         """
@@ -146,30 +144,25 @@ class Asking(Protocol):
         Receive an echo, or a part of one.
         """
         self._missing -= len(data)
-        if self._missing:
-            return
-        self._times.append(time.perf_counter() - self._sent)
-        self._left -= 1
-        if self._left:
+        if not self._missing and not self.finished.called:
+            self._count()
             self._send()
-        else:
-            self._finish()
 
-    def giveUp(self) -> None:
+    def _count(self) -> None:
+        if self._sent >= self._settled:
+            self._times.append(time.perf_counter() - self._sent)
+
+    def finish(self) -> None:
         """
-        Wait no longer. How long the last one has been waited for counts as if
+        That is enough. How long the last one has been waited for counts as if
         it had come.
         """
         if not self.finished.called:
-            self._times.append(time.perf_counter() - self._sent)
-            self._finish()
+            self._count()
+            self.finished.callback(self._times)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
         The session is over.
         """
-        self.giveUp()
-
-    def _finish(self) -> None:
-        if not self.finished.called:
-            self.finished.callback(self._times[self._ignored :])
+        self.finish()

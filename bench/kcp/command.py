@@ -22,7 +22,7 @@ from socksproxy.kcp import KCPConfig
 LOSSES = (0.0, 1.0, 5.0, 15.0, 30.0)
 BURSTS = (1.0, 5.0)
 
-QUICK = {"loss": (0.0, 5.0, 15.0), "burst": (1.0,), "seconds": 3.0, "echoes": 300, "limit": 7.0}
+QUICK = {"loss": (5.0, 15.0), "burst": (1.0,), "seconds": 3.0, "echoing": 4.0}
 """
 Less of everything, for C{--lossy}.
 """
@@ -81,8 +81,7 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     add("--rate", type=float, default=0.0, metavar="MBIT", help="a bottleneck; 0 is none")
     add("--queue", type=float, default=100.0, metavar="MS", help="before the bottleneck")
     add("--seed", type=int, default=1)
-    add("--echoes", type=int, help="that count, for each case")
-    add("--limit", type=float, help="seconds for the echoes of a case")
+    add("--echoing", type=float, metavar="SECONDS", help="for the echoes of a case")
     add("--json", metavar="FILE", help="save the figures")
     add("--from", dest="saved", metavar="FILE", help="draw these, and measure nothing")
     add("--plot", metavar="FILE", help="draw the figures, as .png or .svg")
@@ -97,8 +96,8 @@ def parse(arguments: Sequence[str]) -> argparse.Namespace:
     if options.lossy:
         if not all(0 <= loss < 100 for loss in options.loss):
             parser.error("--loss has to be 0 or more and less than 100")
-        if options.echoes < lossy.SESSIONS:
-            parser.error(f"--echoes has to be more than {lossy.SESSIONS - 1}")
+        if options.echoing <= 0:
+            parser.error("--echoing has to be more than 0")
     if options.seconds <= 0:
         parser.error("--seconds has to be more than 0")
     return options
@@ -113,8 +112,7 @@ def _default(options: argparse.Namespace) -> None:
             "loss": LOSSES,
             "burst": BURSTS,
             "seconds": 6.0,
-            "echoes": 450,
-            "limit": 14.0,
+            "echoing": 6.0,
         }
         if options.quick:
             defaults = QUICK

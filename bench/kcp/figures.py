@@ -104,7 +104,10 @@ def load(path: str) -> list[Case]:
 
     @raise ValueError: There are none in it.
     """
-    document = json.loads(Path(path).read_text())
+    try:
+        document = json.loads(Path(path).read_text())
+    except ValueError:
+        document = None
     if not isinstance(document, dict) or not document.get("cases"):
         raise ValueError(f"{path} has no figures of lossy links")
     names = {each.name for each in fields(Case)}

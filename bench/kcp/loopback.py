@@ -34,8 +34,11 @@ Seconds between two looks at how far it is.
 """
 
 ECHO_SIZE = 500
-ECHOES = 2000
-IGNORED = 200
+SETTLING = 0.2
+ECHOING = 1.0
+"""
+Seconds of echoes that do not count, and that do.
+"""
 
 COMPARED = [
     ("socksproxy:aes-128", "kcptun:aes-128"),
@@ -61,7 +64,7 @@ def measure(contenders: Mapping[str, Contender], options: argparse.Namespace) ->
     Measure and print a table.
     """
     rounds = options.rounds or 3
-    each = 3.5 + options.seconds / 2
+    each = 4.5 + options.seconds / 2
     estimate = len(contenders) * (rounds * each + options.idle + 3)
     print(f"About {duration(estimate)}.", file=sys.stderr)
     bulks: dict[str, list[Bulk]] = defaultdict(list)
@@ -106,7 +109,7 @@ def _mark(pair: Pair) -> tuple[float, float, float, float]:
 
 def _echoes(pair: Pair) -> list[float]:
     times: list[float] = pair.client.ask(
-        "echo", 60, sessions=1, size=ECHO_SIZE, count=ECHOES, ignored=IGNORED, limit=30
+        "echo", sessions=1, size=ECHO_SIZE, settling=SETTLING, seconds=ECHOING
     )
     return times
 

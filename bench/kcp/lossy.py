@@ -6,11 +6,12 @@ Each case has fresh programs and a fresh link, whose losses the seed decides.
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import replace
 from typing import Any
 
 from bench.kcp.contenders import Contender, Pair, Place, running
@@ -18,23 +19,27 @@ from bench.kcp.figures import Case, duration, percentile, save
 from bench.kcp.programs import Program, program
 from bench.lossylink import RIGHT_ADDRESS
 
-WARMUP = 1.0
-STARTUP = 2.5
+STARTING = 3.0
 """
-Seconds that a link and its programs need before anything is measured.
+Seconds that a case needs for its programs.
 """
 
-SESSIONS = 5
+WARMUP = 1.0
+"""
+Seconds of bulk that do not count.
+"""
+
+SETTLING = 4.0
+"""
+Seconds of echoes that do not count: until a session knows its path.
+"""
+
+SESSIONS = 12
 """
 Sessions on which echoes are measured at a time; each has losses of its own.
 """
 
 ECHO_SIZE = 500
-IGNORED = 70
-"""
-Echoes at the beginning of each session that do not count: as many as it takes
-until a session knows its path.
-"""
 
 COLUMNS = "{:<18} {:>9} {:>8} {:>8} {:>8} {:>8} {:>7} {:>7}  {}"
 
@@ -55,13 +60,8 @@ def measure(contenders: Mapping[str, Contender], options: argparse.Namespace) ->
     """
     links = conditions(options.loss, options.burst)
     number = len(links) * len(contenders)
-    fixed = STARTUP + WARMUP + options.seconds
-    shortest = (options.echoes / SESSIONS + IGNORED) * 2 * options.delay / 1000
-    print(
-        f"{number} cases, {duration(number * (fixed + shortest))}"
-        f" to {duration(number * (fixed + options.limit))}.",
-        file=sys.stderr,
-    )
+    each = STARTING + SETTLING + options.echoing + WARMUP + options.seconds
+    print(f"{number} cases, about {duration(number * each)}.", file=sys.stderr)
     cases: list[Case] = []
     try:
         for loss, burst in links:
@@ -76,7 +76,7 @@ def measure(contenders: Mapping[str, Contender], options: argparse.Namespace) ->
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
-    names = (*LINK, "seconds", "echoes", "limit", "set")
+    names = (*LINK, "seconds", "echoing", "set")
     return {name: getattr(options, name) for name in names}
 
 
@@ -85,13 +85,13 @@ def _case(
 ) -> Case:
     case = Case(name, loss, burst)
     try:
-        with (
-            _link(loss, burst, options) as (link, place),
-            running(contender, place, SESSIONS + 1) as pair,
-        ):
-            return _measured(case, contender, link, pair, options)
+        with _link(loss, burst, options) as (link, place):
+            with running(contender, place, SESSIONS) as pair:
+                case = _withEchoes(case, pair, options)
+            with running(contender, place) as pair:
+                return _withBulk(case, pair, link, options)
     except RuntimeError as e:
-        return Case(**{**asdict(case), "failure": str(e)})
+        return replace(case, failure=str(e))
 
 
 @contextmanager
@@ -107,18 +107,20 @@ def _link(
         yield link, Place(sides["left"], sides["right"], RIGHT_ADDRESS)
 
 
-def _measured(
-    case: Case, contender: Contender, link: Program, pair: Pair, options: argparse.Namespace
-) -> Case:
+def _withEchoes(case: Case, pair: Pair, options: argparse.Namespace) -> Case:
     times: list[float] = pair.client.ask(
         "echo",
-        options.limit + 10,
+        SETTLING + options.echoing + 10,
         sessions=SESSIONS,
         size=ECHO_SIZE,
-        count=options.echoes // SESSIONS,
-        ignored=IGNORED,
-        limit=options.limit,
+        settling=SETTLING,
+        seconds=options.echoing,
     )
+    p50, p99 = (percentile(times, share) * 1e3 for share in (0.5, 0.99))
+    return replace(case, p50=p50, p99=p99, echoes=len(times))
+
+
+def _withBulk(case: Case, pair: Pair, link: Program, options: argparse.Namespace) -> Case:
     pair.client.ask("bulk")
     time.sleep(WARMUP)
     octets, before, began = pair.server.ask("octets"), link.ask("counters"), time.monotonic()
@@ -126,17 +128,12 @@ def _measured(
     octets = pair.server.ask("octets") - octets
     elapsed = time.monotonic() - began
     counted = _difference(link.ask("counters"), before)
-    return Case(
-        case.contender,
-        case.loss,
-        case.burst,
+    return replace(
+        case,
         goodput=octets * 8 / elapsed / 1e6,
-        wire=counted["right"]["octets"] / octets if octets else float("nan"),
-        p50=percentile(times, 0.5) * 1e3,
-        p99=percentile(times, 0.99) * 1e3,
-        echoes=len(times),
+        wire=counted["right"]["octets"] / octets if octets else math.nan,
         link=counted,
-        counters=pair.client.ask("counters") if contender.kind == "socksproxy" else {},
+        counters=pair.client.ask("counters") if pair.profiled else {},
     )
 
 

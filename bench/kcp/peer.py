@@ -112,18 +112,18 @@ class Peer:
             self._source.transport.abortConnection()
 
     def echo(
-        self, sessions: int, size: int, count: int, ignored: int, limit: float
+        self, sessions: int, size: int, settling: float, seconds: float
     ) -> Deferred[list[float]]:
         """
         Measure echoes on several sessions, each by itself.
 
-        @param count: Echoes of each.
-        @param limit: Seconds, after which what there is is enough.
+        @param settling: Seconds that do not count.
+        @param seconds: That do.
         """
-        asking = [Asking(size, count, ignored) for _ in range(sessions)]
+        asking = [Asking(size, settling) for _ in range(sessions)]
         for each in asking:
             self._connect(each)
-            self._reactor.callLater(limit, each.giveUp)
+            self._reactor.callLater(settling + seconds, each.finish)
         gathered = gatherResults([each.finished for each in asking])
         return gathered.addCallback(lambda several: [round(t, 6) for ts in several for t in ts])
 
@@ -203,14 +203,18 @@ class Commands(LineReceiver):
 
     def _failed(self, failure: Failure) -> None:
         failure.printTraceback(sys.stderr)
-        self._reactor.stop()
+        # It may not even run yet.
+        self._reactor.callWhenRunning(self._end)
+
+    def _end(self) -> None:
+        if self._reactor.running:
+            self._reactor.stop()
 
     def connectionLost(self, reason: Failure | None = None) -> None:
         """
         Nobody is there any more.
         """
-        if self._reactor.running:
-            self._reactor.stop()
+        self._end()
 
 
 def main() -> None:

@@ -51,9 +51,9 @@ def draw(cases: Sequence[Case], path: str) -> None:
     for axes, burst in zip(rows, bursts, strict=True):
         # Without loss there are no bursts: it belongs to all of them.
         some = [case for case in cases if case.burst == burst or not case.loss]
-        kind = f"bursts of {burst:g}" if burst > 1 else "by chance"
-        _panel(axes[0], some, losses, "goodput", "goodput, Mbit/s", f"Loss {kind}")
-        _panel(axes[1], some, losses, "p99", "99 % of echoes within, ms", f"Loss {kind}")
+        title = f"Loss in bursts of {burst:g}" if burst > 1 else "Loss by chance"
+        _panel(axes[0], some, losses, "goodput", "goodput, Mbit/s", title)
+        _panel(axes[1], some, losses, "p99", "99 % of echoes within, ms", title)
     handles, labels = rows[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=min(len(labels), 7), frameon=False)
     figure.tight_layout(rect=(0, 0.09 / len(bursts), 1, 1))
@@ -85,14 +85,21 @@ def _panel(
             markersize=5,
             label=contender,
         )
-    axes.set_yscale("log")
+    axes.set_yscale("log", subs=(2, 3, 5, 7))
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+    axes.yaxis.set_minor_formatter(_twosAndFives)
+    axes.tick_params(axis="y", which="minor", labelsize=8)
     axes.set_xticks(range(len(losses)), [f"{loss:g}" for loss in losses])
     axes.set_xlabel("loss, %")
     axes.set_ylabel(label)
     axes.set_title(title)
     axes.grid(True, which="major", alpha=0.35)
     axes.grid(True, which="minor", alpha=0.12)
+
+
+def _twosAndFives(value: float, _: object) -> str:
+    text = f"{value:g}"
+    return text if text.strip("0.") in ("2", "5") else ""
 
 
 def _isDrawn(value: float) -> bool:

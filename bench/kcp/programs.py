@@ -37,6 +37,7 @@ class Program:
         @param module: Below C{bench}.
         @param prefix: What goes before the command.
         """
+        self._name = module
         self.process = subprocess.Popen(
             [*prefix, sys.executable, "-m", f"bench.{module}", *arguments],
             cwd=ROOT,
@@ -71,7 +72,7 @@ class Program:
             line = answers.readline()
             if line:
                 return json.loads(line)
-        raise RuntimeError(f"no answer from {self.process.args!r}")
+        raise RuntimeError(f"bench.{self._name} does not answer")
 
     def end(self) -> None:
         """
@@ -119,7 +120,7 @@ def foreign(command: Sequence[str], *awaited: tuple[str, int]) -> Iterator[int]:
         deadline = time.monotonic() + STARTING
         while not all(isOpen(process.pid, *port) for port in awaited):
             if process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{command!r} does not listen")
+                raise RuntimeError(f"{command[0]} does not listen")
             time.sleep(0.02)
         yield process.pid
     finally:

@@ -109,39 +109,37 @@ class Client:
         if self._source is not None:
             self._source.shutdown(socket.SHUT_RDWR)
 
-    def echo(self, sessions: int, size: int, count: int, ignored: int, limit: float) -> list[float]:
+    def echo(self, sessions: int, size: int, settling: float, seconds: float) -> list[float]:
         """
         Measure echoes on several connections, each by itself.
 
-        @param count: Echoes of each.
-        @param limit: Seconds, after which what there is is enough.
+        @param settling: Seconds that do not count.
+        @param seconds: That do.
         """
-        deadline = time.perf_counter() + limit
+        settled = time.perf_counter() + settling
         times: list[list[float]] = [[] for _ in range(sessions)]
         # They stay open, as idle ones.
         self._asking += (connections := [self._connect() for _ in range(sessions)])
         threads = [
-            _inBackground(_ask, connection, size, count + ignored, deadline, mine)
+            _inBackground(_ask, connection, size, settled, settled + seconds, mine)
             for connection, mine in zip(connections, times, strict=True)
         ]
         for thread in threads:
             thread.join()
-        return [round(each, 6) for mine in times for each in mine[ignored:]]
+        return [round(each, 6) for mine in times for each in mine]
 
 
 def _ask(
-    connection: socket.socket, size: int, count: int, deadline: float, times: list[float]
+    connection: socket.socket, size: int, settled: float, deadline: float, times: list[float]
 ) -> None:
     """
     Ask for echoes, one after the other.
     """
-    message = bytes(size)
-    first = ECHO
-    for _ in range(count):
-        sent = time.perf_counter()
+    message = ECHO + bytes(size)
+    while (sent := time.perf_counter()) < deadline:
         try:
-            connection.settimeout(max(deadline - sent, 0.001))
-            connection.sendall(first + message)
+            connection.settimeout(deadline - sent)
+            connection.sendall(message)
             missing = size
             while missing:
                 connection.settimeout(max(deadline - time.perf_counter(), 0.001))
@@ -151,10 +149,10 @@ def _ask(
                 missing -= len(data)
         except TimeoutError:
             # As if it had come now.
+            pass
+        message = message[-size:]
+        if sent >= settled:
             times.append(time.perf_counter() - sent)
-            return
-        first = b""
-        times.append(time.perf_counter() - sent)
 
 
 def _socket(control: str) -> socket.socket:

@@ -57,7 +57,7 @@ from socksproxy.kcp.config import KCPConfig
 from socksproxy.kcp.crypt import CIPHERS, DEFAULT_SALT, PacketCipher, cipherFor, deriveKey
 from socksproxy.kcp.datagram import KCPClientProtocol, KCPServerProtocol
 from socksproxy.kcp.fec import OVERHEAD
-from socksproxy.kcp.port import IBatchTransport, listenBatches
+from socksproxy.kcp.port import BUFFER_SIZE, BatchProtocol, IBatchTransport, listenBatches
 from socksproxy.kcp.transport import SessionTimers
 
 DEFAULT_CIPHER = "aes"
@@ -86,6 +86,8 @@ class _KCPEndpoint:
         config: KCPConfig,
         timers: SessionTimers,
         interface: str,
+        bufferSize: int,
+        dscp: int,
     ) -> None:
         if interface and hostFromText(interface) is None:
             raise ConfigurationError(f"interface is {interface!r} and has to be a numeric address")
@@ -93,10 +95,22 @@ class _KCPEndpoint:
         self._config = config
         self._timers = timers
         self._interface = interface
+        self._bufferSize = bufferSize
+        self._dscp = dscp
         # What is wrong is told now and not when a connection is needed.
         self._master = deriveKey(key, salt)
         self._crypt = crypt
         config.mss(self._cipher().overhead + (OVERHEAD if config.fec else 0))
+
+    def _open(self, protocol: BatchProtocol, port: int, interface: str) -> IBatchTransport:
+        return listenBatches(
+            self._reactor,
+            port,
+            protocol,
+            interface=interface,
+            bufferSize=self._bufferSize,
+            dscp=self._dscp,
+        )
 
     def _cipher(self) -> PacketCipher:
         return cipherFor(self._crypt, self._master)
@@ -119,6 +133,8 @@ class KCPServerEndpoint(_KCPEndpoint):
         config: KCPConfig = DEFAULT_CONFIG,
         interface: str = "",
         timers: SessionTimers = SERVER_TIMERS,
+        bufferSize: int = BUFFER_SIZE,
+        dscp: int = 0,
     ) -> None:
         """
         @param reactor: The reactor.
@@ -129,9 +145,11 @@ class KCPServerEndpoint(_KCPEndpoint):
         @param config: Settings for all sessions.
         @param interface: The local address.
         @param timers: What ends sessions.
+        @param bufferSize: Octets for each of the socket's buffers.
+        @param dscp: What routers are told of the datagrams (RFC 2474).
         @raise ConfigurationError: Something of this cannot be.
         """
-        super().__init__(reactor, key, crypt, salt, config, timers, interface)
+        super().__init__(reactor, key, crypt, salt, config, timers, interface, bufferSize, dscp)
         self._port = _checkedPort(port, 0)
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
@@ -144,11 +162,8 @@ class KCPServerEndpoint(_KCPEndpoint):
         protocol = KCPServerProtocol(
             self._reactor, factory, self._config, self._cipher(), self._timers
         )
-        listening = KCPListeningPort(
-            protocol,
-            factory,
-            listenBatches(self._reactor, self._port, protocol, interface=self._interface),
-        )
+        port = self._open(protocol, self._port, self._interface)
+        listening = KCPListeningPort(protocol, factory, port)
         log.info(
             "KCP on {address} with cipher {cipher}, {integrity}",
             address=listening.getHost(),
@@ -219,6 +234,8 @@ class KCPClientEndpoint(_KCPEndpoint):
         config: KCPConfig = DEFAULT_CONFIG,
         interface: str = "",
         timers: SessionTimers = CLIENT_TIMERS,
+        bufferSize: int = BUFFER_SIZE,
+        dscp: int = 0,
         random: Callable[[int], bytes] = os.urandom,
     ) -> None:
         """
@@ -229,7 +246,7 @@ class KCPClientEndpoint(_KCPEndpoint):
         @raise ConfigurationError: Something of this cannot be.
         @see: L{KCPServerEndpoint} for the rest.
         """
-        super().__init__(reactor, key, crypt, salt, config, timers, interface)
+        super().__init__(reactor, key, crypt, salt, config, timers, interface, bufferSize, dscp)
         self._target, self._zone = _checkedHost(host)
         self._host = host
         self._port = _checkedPort(port, 1)
@@ -282,7 +299,11 @@ class KCPClientEndpoint(_KCPEndpoint):
             self._cipher(),
             self._timers,
         )
-        port = self._open(kcp, self._interface or ("::" if address.version == 6 else ""))
+        interface = self._interface or ("::" if address.version == 6 else "")
+        try:
+            port = self._open(kcp, 0, interface)
+        except CannotListenError as e:
+            raise ConnectBindError(string=str(e)) from e
         try:
             protocol = factory.buildProtocol(kcp.peer)
             if protocol is None:
@@ -294,12 +315,6 @@ class KCPClientEndpoint(_KCPEndpoint):
         # From here on the factory is in use until the session has ended.
         kcp.stopped = factory.doStop
         return protocol
-
-    def _open(self, kcp: KCPClientProtocol, interface: str) -> IBatchTransport:
-        try:
-            return listenBatches(self._reactor, 0, kcp, interface=interface)
-        except CannotListenError as e:
-            raise ConnectBindError(string=str(e)) from e
 
 
 def _stopped(failure: Failure, factory: IProtocolFactory) -> Failure:

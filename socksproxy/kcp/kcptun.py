@@ -1,197 +1,308 @@
 """
-kcptun's parameters, under its own names and with its own defaults, except that
-there is no default key.
+kcptun's parameters, under its own names, and the endpoints that they make:
+streams of smux in sessions of KCP.
+
+Defaults are kcptun's, except that there is no default key, and that both sides
+have windows of 1024 segments. What a mode settles cannot be given beside it.
 
 @see: U{https://github.com/xtaci/kcptun}
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import random
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from twisted.internet.defer import Deferred, DeferredList, gatherResults, maybeDeferred
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IProtocol,
+    IProtocolFactory,
+    IStreamClientEndpoint,
+    IStreamServerEndpoint,
+)
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
 from socksproxy.errors import ConfigurationError
 from socksproxy.kcp.config import MODES, KCPConfig
-from socksproxy.kcp.crypt import CIPHERS, DEFAULT_SALT, deriveKey
-from socksproxy.smux.config import SmuxConfig
+from socksproxy.kcp.crypt import DEFAULT_SALT
+from socksproxy.kcp.endpoints import DEFAULT_CIPHER, KCPClientEndpoint, KCPServerEndpoint
+from socksproxy.kcp.transport import SessionTimers
+from socksproxy.smux.config import DEFAULT_CONFIG, SmuxConfig
+from socksproxy.smux.endpoints import MuxClientEndpoint, MuxServerEndpoint
+from socksproxy.smux.parameters import (
+    MUX,
+    POOL,
+    Reader,
+    muxFrom,
+    number,
+    poolFrom,
+    readAll,
+    yesOrNo,
+)
 
 MANUAL = KCPConfig(interval=50, resend=0, congestion="window")
 """
 The mode in which C{nodelay}, C{interval}, C{resend} and C{nc} count.
 """
 
+TIMERS = SessionTimers(dead=15.0)
+"""
+Sessions survive interruptions of the network of ten seconds. Streams have
+keep-alives of their own.
+"""
+
+MAX_KEY = 65536
+MAX_PORTS = 1024
+
+_CONFIG: Mapping[str, Reader] = {
+    "mtu": number(50, 1500),
+    "sndwnd": number(1, 65535),
+    "rcvwnd": number(1, 65535),
+    "datashard": number(0, 255),
+    "parityshard": number(0, 255),
+    "ratelimit": number(0, 1 << 40),
+    "acknodelay": yesOrNo,
+    "pacing": yesOrNo,
+    "adaptive": yesOrNo,
+    "acktwice": yesOrNo,
+    "congestion": lambda name, text: text,
+}
+_MANUAL: Mapping[str, Reader] = {
+    "nodelay": number(0, 1),
+    "interval": number(10, 5000),
+    "resend": number(0, 65535),
+    "nc": number(0, 1),
+}
+_SOCKET: Mapping[str, Reader] = {
+    "sockbuf": number(4096, 1 << 30),
+    "dscp": number(0, 63),
+}
+_TEXTS = ("key", "keyFile", "salt", "crypt", "mode", "interface")
+
+PARAMETERS = frozenset((*_CONFIG, *_MANUAL, *_SOCKET, *_TEXTS, *MUX, *POOL))
+"""
+All names.
+"""
+
 
 @dataclass(frozen=True)
 class Tunnel:
     """
-    What both ends of a tunnel are told.
+    What an end of a tunnel is told.
 
     @ivar key: The secret.
-    @ivar salt: What it is derived with.
     @ivar crypt: The cipher.
+    @ivar salt: What the key is derived with.
     @ivar config: Of KCP.
     @ivar mux: Of the streams in it.
     @ivar compress: Whether all of it is compressed.
     @ivar interface: The local address, empty for any.
-    @ivar sockbuf: Octets of the socket's buffers.
-    @ivar dscp: What routers are told of the datagrams.
-    @ivar conn: Sessions of a client.
-    @ivar autoexpire: Seconds until a client's session gets no new streams.
-    @ivar scavengettl: Seconds after that until it is closed.
+    @ivar socket: Of the UDP socket, as endpoints of KCP take it.
+    @ivar pool: Of a client's sessions, as L{MuxClientEndpoint} takes it.
     """
 
     key: bytes = field(repr=False)
+    crypt: str = DEFAULT_CIPHER
     salt: bytes = DEFAULT_SALT
-    crypt: str = "aes"
     config: KCPConfig = MODES["fast"]
-    mux: SmuxConfig = SmuxConfig()
+    mux: SmuxConfig = DEFAULT_CONFIG
     compress: bool = True
     interface: str = ""
-    sockbuf: int = 4 * 1024 * 1024
-    dscp: int = 0
-    conn: int = 1
-    autoexpire: int = 0
-    scavengettl: int = 600
+    socket: Mapping[str, Any] = field(default_factory=dict)
+    pool: Mapping[str, Any] = field(default_factory=dict)
 
 
 def tunnelFrom(given: Mapping[str, str]) -> Tunnel:
     """
     Read parameters.
 
-    @param given: Texts by their names in kcptun, and C{keyFile}, C{salt},
+    @param given: Texts by their names: kcptun's, and C{keyFile}, C{salt},
         C{interface}, C{congestion}, C{pacing}, C{adaptive} and C{acktwice}.
         Booleans are C{yes} and C{no}.
-    @raise ConfigurationError: One of them is unknown or cannot be; keys are
-        not shown.
+    @raise ConfigurationError: One of them is unknown or cannot be; no key is
+        shown.
     """
     unknown = sorted(given.keys() - PARAMETERS)
     if unknown:
         raise ConfigurationError(f"{unknown[0]} means nothing for kcp:")
-    values = {name: _READERS.get(name, str)(text) for name, text in given.items()}
-    crypt = values.get("crypt", "aes")
-    if crypt not in CIPHERS:
-        raise ConfigurationError(f"crypt is {crypt!r} and has to be of {', '.join(CIPHERS)}")
-    tunnel = Tunnel(_keyFrom(values), crypt=crypt, config=_configFrom(values))
-    mux = {name: values[name] for name in _MUX if name in values}
-    if "smuxver" in values:
-        mux["version"] = values["smuxver"]
-    try:
-        tunnel = replace(tunnel, mux=replace(tunnel.mux, **mux))
-    except ValueError as e:
-        raise ConfigurationError(str(e)) from None
-    plain = {name: values[name] for name in _TUNNEL if name in values}
-    if "salt" in values:
-        plain["salt"] = values["salt"].encode()
-    if "nocomp" in values:
-        plain["compress"] = not values["nocomp"]
-    deriveKey(tunnel.key, tunnel.salt)
-    return replace(tunnel, **plain)
+    mux, compress = muxFrom(given, compress=True)
+    socket = readAll(_SOCKET, given)
+    if "sockbuf" in socket:
+        socket["bufferSize"] = socket.pop("sockbuf")
+    return Tunnel(
+        key=_keyFrom(given),
+        crypt=given.get("crypt", DEFAULT_CIPHER),
+        salt=given["salt"].encode("utf-8", "surrogateescape") if "salt" in given else DEFAULT_SALT,
+        config=_configFrom(given),
+        mux=mux,
+        compress=compress,
+        interface=given.get("interface", ""),
+        socket=socket,
+        pool=poolFrom(given),
+    )
 
 
-def _keyFrom(values: Mapping[str, Any]) -> bytes:
-    if ("key" in values) == ("keyFile" in values):
+def _keyFrom(given: Mapping[str, str]) -> bytes:
+    if ("key" in given) == ("keyFile" in given):
         raise ConfigurationError("kcp: needs key= or keyFile=, and not both")
-    if "key" in values:
-        key: bytes = values["key"].encode("utf-8", "surrogateescape")
-        return key
-    path = values["keyFile"]
+    if "key" in given:
+        return given["key"].encode("utf-8", "surrogateescape")
+    path = given["keyFile"]
     try:
         with open(path, "rb") as file:
-            read = file.read(MAX_KEY).rstrip(b"\r\n")
+            key = file.read(MAX_KEY + 1).rstrip(b"\r\n")
     except OSError as e:
         raise ConfigurationError(f"key file {path}: {e.strerror}") from None
-    if not read:
-        raise ConfigurationError(f"key file {path}: is empty")
-    return read
+    if not 0 < len(key) <= MAX_KEY:
+        raise ConfigurationError(f"key file {path}: it is empty, or no key")
+    return key
 
 
-def _configFrom(values: Mapping[str, Any]) -> KCPConfig:
-    mode = values.get("mode", "fast")
-    settings = {name: values[name] for name in _CONFIG if name in values}
+def _configFrom(given: Mapping[str, str]) -> KCPConfig:
+    mode = given.get("mode", "fast")
+    settings = readAll(_CONFIG, given)
+    manual = readAll(_MANUAL, given)
     if mode in MODES:
-        # As in kcptun, where a mode leaves nothing to say of these.
-        for name in ("nodelay", "interval", "resend", "nc"):
-            if name in values:
-                raise ConfigurationError(f"{name} counts with mode=manual only")
+        if manual:
+            raise ConfigurationError(f"{min(manual)} counts with mode=manual only")
         return replace(MODES[mode], **settings)
     if mode != "manual":
         raise ConfigurationError(f"mode is {mode!r} and has to be of {', '.join(MODES)}, manual")
-    if "nc" in values and "congestion" not in values:
-        settings["congestion"] = "none" if values["nc"] else "window"
-    for name in ("nodelay", "interval", "resend"):
-        if name in values:
-            settings[name] = values[name]
-    return replace(MANUAL, **settings)
+    if manual.pop("nc", 0):
+        settings.setdefault("congestion", "none")
+    if "nodelay" in manual:
+        manual["nodelay"] = bool(manual["nodelay"])
+    return replace(MANUAL, **manual, **settings)
 
 
-def _number(name: str, low: int, high: int) -> Callable[[str], int]:
-    def read(text: str) -> int:
-        if not (text.isascii() and text.isdigit()) or not low <= int(text) <= high:
-            raise ConfigurationError(f"{name} is {text or 'empty'} and has to be {low} to {high}")
-        return int(text)
+def portsFrom(text: str, least: int) -> Sequence[int]:
+    """
+    Read a port, or the first and the last of several.
 
-    return read
-
-
-def _yesOrNo(name: str) -> Callable[[str], bool]:
-    def read(text: str) -> bool:
-        if text not in ("yes", "no"):
-            raise ConfigurationError(f"{name} is {text or 'empty'} and has to be yes or no")
-        return text == "yes"
-
-    return read
+    @param least: The least port that there is.
+    @raise ConfigurationError: It is none, or they are too many.
+    """
+    first, dash, last = text.partition("-")
+    read = number(least, 65535)
+    ports = range(read("port", first), read("port", last if dash else first) + 1)
+    if not 0 < len(ports) <= MAX_PORTS:
+        raise ConfigurationError(f"the ports {text} are not 1 to {MAX_PORTS}")
+    return ports
 
 
-MAX_KEY = 65536
+def serverEndpoint(reactor: Any, ports: Sequence[int], tunnel: Tunnel) -> IStreamServerEndpoint:
+    """
+    Make the server's side of a tunnel.
 
-_CONFIG = (
-    "mtu",
-    "sndwnd",
-    "rcvwnd",
-    "datashard",
-    "parityshard",
-    "acknodelay",
-    "ratelimit",
-    "congestion",
-    "pacing",
-    "adaptive",
-    "acktwice",
-)
-_MUX = ("framesize", "smuxbuf", "streambuf", "keepalive")
-_TUNNEL = ("interface", "sockbuf", "dscp", "conn", "autoexpire", "scavengettl")
+    @param ports: The UDP ports; of one of them each client has a choice.
+    @raise ConfigurationError: Something of it cannot be.
+    """
+    carriers = [
+        KCPServerEndpoint(
+            reactor,
+            port,
+            tunnel.key,
+            crypt=tunnel.crypt,
+            salt=tunnel.salt,
+            config=tunnel.config,
+            interface=tunnel.interface,
+            timers=TIMERS,
+            **tunnel.socket,
+        )
+        for port in ports
+    ]
+    carrier = carriers[0] if len(carriers) == 1 else _Together(carriers)
+    return MuxServerEndpoint(reactor, carrier, tunnel.mux, tunnel.compress)
 
-_NUMBERS = {
-    "mtu": (50, 1500),
-    "sndwnd": (1, 65535),
-    "rcvwnd": (1, 65535),
-    "datashard": (0, 255),
-    "parityshard": (0, 255),
-    "ratelimit": (0, 1 << 40),
-    "nodelay": (0, 1),
-    "interval": (10, 5000),
-    "resend": (0, 65535),
-    "nc": (0, 1),
-    "smuxver": (1, 2),
-    "smuxbuf": (65536, 1 << 30),
-    "framesize": (1, 65535),
-    "streambuf": (4096, 1 << 30),
-    "keepalive": (1, 30),
-    "sockbuf": (4096, 1 << 30),
-    "dscp": (0, 63),
-    "conn": (1, 256),
-    "autoexpire": (0, 1 << 30),
-    "scavengettl": (0, 1 << 30),
-}
-_FLAGS = ("nocomp", "acknodelay", "pacing", "adaptive", "acktwice")
-_TEXTS = ("key", "keyFile", "salt", "crypt", "mode", "congestion", "interface")
 
-_READERS: dict[str, Callable[[str], Any]] = {
-    **{name: _number(name, low, high) for name, (low, high) in _NUMBERS.items()},
-    **{name: _yesOrNo(name) for name in _FLAGS},
-}
+def clientEndpoint(
+    reactor: Any, host: str, ports: Sequence[int], tunnel: Tunnel
+) -> MuxClientEndpoint:
+    """
+    Make the client's side of a tunnel.
 
-PARAMETERS = frozenset((*_NUMBERS, *_FLAGS, *_TEXTS))
-"""
-All names.
-"""
+    @param host: The server's name or address.
+    @param ports: Its UDP ports; each session takes one of them.
+    @raise ConfigurationError: Something of it cannot be.
+    """
+    carriers = [
+        KCPClientEndpoint(
+            reactor,
+            host,
+            port,
+            tunnel.key,
+            crypt=tunnel.crypt,
+            salt=tunnel.salt,
+            config=tunnel.config,
+            interface=tunnel.interface,
+            timers=TIMERS,
+            **tunnel.socket,
+        )
+        for port in ports
+    ]
+    carrier = carriers[0] if len(carriers) == 1 else _AnyOf(carriers)
+    return MuxClientEndpoint(reactor, carrier, tunnel.mux, tunnel.compress, **tunnel.pool)
+
+
+@implementer(IStreamClientEndpoint)
+class _AnyOf:
+    """
+    Takes one of several ways at random each time.
+    """
+
+    def __init__(self, endpoints: Sequence[IStreamClientEndpoint]) -> None:
+        self._endpoints = endpoints
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        # Who could guess it gains nothing.
+        chosen = random.choice(self._endpoints)  # noqa: S311
+        connecting: Deferred[IProtocol] = chosen.connect(protocolFactory)
+        return connecting
+
+
+@implementer(IStreamServerEndpoint)
+class _Together:
+    """
+    Listens on all of several ports, or on none.
+    """
+
+    def __init__(self, endpoints: Sequence[IStreamServerEndpoint]) -> None:
+        self._endpoints = endpoints
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        opening = [endpoint.listen(protocolFactory) for endpoint in self._endpoints]
+
+        def opened(results: list[tuple[bool, Any]]) -> IListeningPort | Failure:
+            ports = [result for success, result in results if success]
+            if len(ports) == len(results):
+                return _Ports(ports)
+            for port in ports:
+                port.stopListening()
+            failure: Failure = next(result for success, result in results if not success)
+            return failure
+
+        return DeferredList(opening, consumeErrors=True).addCallback(opened)
+
+
+@implementer(IListeningPort)
+class _Ports:
+    """
+    Several ports as one.
+    """
+
+    def __init__(self, ports: Sequence[IListeningPort]) -> None:
+        self._ports = ports
+
+    def startListening(self) -> None:
+        pass
+
+    def stopListening(self) -> Deferred[Any]:
+        return gatherResults([maybeDeferred(port.stopListening) for port in self._ports])
+
+    def getHost(self) -> IAddress:
+        return self._ports[0].getHost()

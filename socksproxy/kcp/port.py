@@ -25,6 +25,7 @@ import struct
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from twisted.internet.base import BasePort
@@ -143,6 +144,7 @@ class BatchPort(Port):
         interface: str = "",
         bufferSize: int = BUFFER_SIZE,
         offload: bool = True,
+        dscp: int = 0,
     ) -> None:
         """
         See L{listenBatches} for the rest.
@@ -155,6 +157,7 @@ class BatchPort(Port):
         self.segmenting = self.coalescing = False
         self._bufferSize = bufferSize
         self._offload = offload and sys.platform == "linux"
+        self._dscp = dscp
         self._stopping: list[Deferred[None]] = []
 
     def _bindSocket(self) -> None:
@@ -164,6 +167,7 @@ class BatchPort(Port):
             opened = self.createInternetSocket()
             try:
                 _enlarge(opened, self._bufferSize)
+                _mark(opened, self._dscp)
                 opened.bind((self.interface, self.port))
             except OSError:
                 opened.close()
@@ -327,9 +331,10 @@ class _UnbatchedPort(DatagramProtocol):
 
     noisy = False
 
-    def __init__(self, protocol: BatchProtocol, bufferSize: int) -> None:
+    def __init__(self, protocol: BatchProtocol, bufferSize: int, dscp: int) -> None:
         self._protocol = protocol
         self._bufferSize = bufferSize
+        self._dscp = dscp
         self.sendErrors: Counter[str] = Counter()
         self.receiveErrors: Counter[str] = Counter()
 
@@ -337,6 +342,7 @@ class _UnbatchedPort(DatagramProtocol):
         handle = getattr(self.transport, "getHandle", lambda: None)()
         if handle is not None:
             _enlarge(handle, self._bufferSize)
+            _mark(handle, self._dscp)
         self._protocol.makeConnection(self)  # type: ignore[arg-type]
 
     def stopProtocol(self) -> None:
@@ -385,6 +391,7 @@ def listenBatches(
     interface: str = "",
     bufferSize: int = BUFFER_SIZE,
     offload: bool = True,
+    dscp: int = 0,
 ) -> IBatchTransport:
     """
     Listen for datagrams, in the quickest way that a reactor has.
@@ -394,14 +401,15 @@ def listenBatches(
     @param bufferSize: Octets for each of the socket's buffers, as far as the
         system allows.
     @param offload: Try what the kernel offers for batches.
+    @param dscp: What routers are told of the datagrams (RFC 2474), 0 to 63.
     @raise CannotListenError: The port cannot be had.
     @raise InvalidAddressError: The interface is not a numeric address.
     """
     if IReactorFDSet.providedBy(reactor):
-        opened = BatchPort(reactor, port, protocol, interface, bufferSize, offload)
+        opened = BatchPort(reactor, port, protocol, interface, bufferSize, offload, dscp)
         opened.startListening()
         return opened
-    between = _UnbatchedPort(protocol, bufferSize)
+    between = _UnbatchedPort(protocol, bufferSize, dscp)
     reactor.listenUDP(port, between, interface, MAX_DATAGRAM)
     return between
 
@@ -416,6 +424,17 @@ def _enlarge(opened: socket.socket, size: int) -> None:
                 break
             except OSError:
                 wanted //= 2
+
+
+def _mark(opened: socket.socket, dscp: int) -> None:
+    if not dscp:
+        return
+    # The two lower bits belong to explicit congestion notification.
+    with suppress(OSError):
+        opened.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, dscp << 2)
+    if opened.family == socket.AF_INET6:
+        with suppress(OSError):
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, dscp << 2)
 
 
 def _errorName(error: OSError) -> str:

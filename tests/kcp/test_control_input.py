@@ -204,6 +204,18 @@ class AcknowledgementTests(SynchronousTestCase):
         self.assertEqual((block.progress, block.waiting, block.srtt), (1000, 4, 0))
         self.assertEqual(block.flush(NOW + 20), [])
 
+    def test_notYetSent(self) -> None:
+        """
+        Nor does one of what has a number and was not sent yet.
+        """
+        block = sent(1)
+        block.send(b"y")
+        block.flush(NOW, acksOnly=True)
+        block.input([segment(ACK, sn=1, ts=NOW)] * 3, NOW + 20)
+        self.assertFalse(block.fullFlushDue)
+        self.assertEqual(block.srtt, 0)
+        self.assertEqual(commandsOf(block.flush(NOW + 20)), [(PUSH, 1)])
+
     def test_rebuilt(self) -> None:
         """
         Of what was rebuilt, the window is old and the time is unknown; all the

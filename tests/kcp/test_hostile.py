@@ -39,10 +39,10 @@ from tests.kcp.blocks import (
 RCVWND = 8
 START = (1 << 32) - 20
 
+# What a number is near to, and how near.
 numbers = st.one_of(
-    st.integers(START - 3, START + 60).map(lambda sn: sn & MASK),
-    st.sampled_from((0, 1, MASK, 1 << 31, (1 << 31) - 1)),
-    st.integers(0, MASK),
+    st.tuples(st.sampled_from(("una", "una", "sent", "rcv")), st.integers(-4, 10)),
+    st.tuples(st.just("zero"), st.sampled_from((0, 1, MASK, 1 << 31, (1 << 31) - 1))),
 )
 
 times = st.one_of(st.integers(NOW - 300, NOW + 3000), st.integers(0, MASK))
@@ -50,30 +50,61 @@ times = st.one_of(st.integers(NOW - 300, NOW + 3000), st.integers(0, MASK))
 windows = st.sampled_from((0, 0, 1, 5, 32, 65535))
 
 
-@st.composite
-def segments(draw: Any) -> bytes:
+@dataclass(frozen=True)
+class Forged:
     """
-    Make a segment of any content, sometimes of another conversation, sometimes
-    of no known command, sometimes with a wrong length.
+    A segment of any content, sometimes of another conversation, sometimes of no
+    known command, sometimes with a wrong length; its numbers depend on what is
+    under way when it is sent.
     """
-    length = draw(st.sampled_from((0, 0, 1, 40)))
-    said = draw(st.sampled_from((length, length, length, length, 0, length + 1, MASK)))
-    return HEAD.pack(
-        draw(st.sampled_from((CONVERSATION,) * 9 + (0,))),
-        draw(st.sampled_from((PUSH, PUSH, ACK, ACK, ACK, WASK, WINS, 80, 85, 0, 255))),
-        draw(st.sampled_from((0, 0, 1, RCVWND - 1, RCVWND, 254, 255))),
-        draw(windows),
-        draw(times),
-        draw(numbers),
-        draw(numbers),
-        said,
-    ) + bytes(length)
+
+    conv: int
+    cmd: int
+    frg: int
+    wnd: int
+    ts: int
+    sn: tuple[str, int]
+    una: tuple[str, int]
+    length: int
+    wrong: int | None
+
+    def encode(self, block: ControlBlock) -> bytes:
+        """
+        Write it for somebody.
+        """
+        flight, receiving = block._sending.flight, block._receiving
+        bases = {
+            "una": flight.sndUna,
+            "sent": flight.sent,
+            "rcv": receiving.rcvNxt,
+            "zero": 0,
+        }
+        sn, una = (bases[base] + offset & MASK for base, offset in (self.sn, self.una))
+        said = self.length if self.wrong is None else self.wrong
+        head = HEAD.pack(self.conv, self.cmd, self.frg, self.wnd, self.ts, sn, una, said)
+        return head + bytes(self.length)
+
+
+forged = st.builds(
+    Forged,
+    st.sampled_from((CONVERSATION,) * 9 + (0,)),
+    st.sampled_from((PUSH, PUSH, ACK, ACK, ACK, WASK, WINS, 80, 85, 0, 255)),
+    st.sampled_from((0, 0, 1, RCVWND - 1, RCVWND, 254, 255)),
+    windows,
+    times,
+    numbers,
+    numbers,
+    st.sampled_from((0, 0, 1, 40)),
+    st.sampled_from((None, None, None, None, 0, 41, MASK)),
+)
 
 
 @dataclass
 class Exchange:
     """
     A victim and an honest peer, with nothing but time between them.
+
+    @ivar cut: Nothing arrives.
     """
 
     victim: ControlBlock
@@ -82,6 +113,7 @@ class Exchange:
     sent: dict[int, bytes] = field(default_factory=dict)
     read: dict[int, bytes] = field(default_factory=dict)
     clock: int = 0
+    cut: bool = False
 
     def __post_init__(self) -> None:
         self.sides = ((self.victim, self.peer), (self.peer, self.victim))
@@ -115,7 +147,9 @@ class Exchange:
             for _ in range(4):
                 if block.nextDeadline(self.now) != 0:
                     break
-                other.input(block.flush(self.now), self.now)
+                payloads = block.flush(self.now)
+                if not self.cut:
+                    other.input(payloads, self.now)
             checkBounds(block)
             # A flush is followed by rest.
             assert block.nextDeadline(self.now) != 0
@@ -139,6 +173,7 @@ class Exchange:
         """
         Let the honest exchange end.
         """
+        self.cut = False
         for _ in range(40):
             self.readAll()
             self.wait(1000)
@@ -164,9 +199,9 @@ def exchangeFor(congestion: str, stream: bool, acknodelay: bool = False) -> Exch
 
 
 steps = st.one_of(
-    st.lists(st.lists(segments(), min_size=1, max_size=4).map(b"".join), min_size=1, max_size=3),
+    st.lists(st.lists(forged, min_size=1, max_size=4), min_size=1, max_size=3),
     st.integers(0, 800),
-    st.sampled_from(("write", "read")),
+    st.sampled_from(("write", "write", "read", "cut")),
 )
 
 
@@ -192,10 +227,13 @@ def test_anything(
             exchange.write()
         elif step == "read":
             exchange.readAll()
+        elif step == "cut":
+            exchange.cut = not exchange.cut
         elif isinstance(step, int):
             exchange.wait(step)
         else:
-            victim.input(step, exchange.now, recovered)
+            payloads = [b"".join(each.encode(victim) for each in several) for several in step]
+            victim.input(payloads, exchange.now, recovered)
             checkBounds(victim)
             exchange.carry()
         assert victim.waiting == 0 or victim.nextDeadline(exchange.now) is not None
@@ -260,7 +298,7 @@ def harmless(exchange: Exchange, lie: tuple[str, int, int, int, int]) -> bytes:
 harmlessSteps = st.one_of(
     st.lists(st.lists(lies(), min_size=1, max_size=4), min_size=1, max_size=3),
     st.integers(0, 800),
-    st.sampled_from(("write", "write", "read")),
+    st.sampled_from(("write", "write", "read", "cut")),
 )
 
 
@@ -283,6 +321,8 @@ def test_harmless(congestion: str, stream: bool, steps: list[Any]) -> None:
             exchange.write()
         elif step == "read":
             exchange.readAll()
+        elif step == "cut":
+            exchange.cut = not exchange.cut
         elif isinstance(step, int):
             exchange.wait(step)
         else:
@@ -350,10 +390,12 @@ def test_messageWithoutEnd() -> None:
     assert block.statistics.bytesReceived >= 90
 
 
+segments = forged.map(lambda each: each.encode(blockFor()))
+
 octets = st.one_of(
     st.binary(max_size=80),
-    segments(),
-    st.lists(segments(), min_size=1, max_size=6).map(
+    segments,
+    st.lists(segments, min_size=1, max_size=6).map(
         lambda each: FECEncoder(2, 1).encode(each, 0)[-1]
     ),
     st.builds(
@@ -371,7 +413,7 @@ octets = st.one_of(
     st.booleans(),
     st.lists(st.tuples(st.lists(octets, max_size=8), st.integers(0, 500)), max_size=25),
 )
-@settings(deadline=None, max_examples=250)
+@settings(deadline=None, max_examples=120)
 def test_anyOctets(
     datashard: int, adaptive: bool, trusting: bool, rounds: list[tuple[list[bytes], int]]
 ) -> None:

@@ -78,7 +78,7 @@ class InterfaceTests(KCPNetworkTests):
         self.assertEqual(sent.bytesSent, len(OPENING + LONG))
         self.assertEqual(came.bytesReceived, len(OPENING + LONG))
         self.assertEqual(came.inBytes, sent.outBytes)
-        self.assertAlmostEqual(client.transport.srtt, 50, delta=15)
+        self.assertApproximates(client.transport.srtt, 50, 15)
         self.assertGreaterEqual(client.transport.rto, 30)
 
 
@@ -166,9 +166,7 @@ class WriteTests(KCPNetworkTests):
         self.factory.build = Echo
         client, server = self.joined()
         server.received.clear()
-        way = self.network.directions[
-            (HOST, PORT), (CLIENT, client.transport.getHost().port)
-        ]
+        way = self.network.directions[(HOST, PORT), (CLIENT, client.transport.getHost().port)]
         sent = way.sent
         client.transport.write(b"question")
         self.network.advanceUntil(lambda: bool(server.received), limit=1)
@@ -419,7 +417,7 @@ class ReadTests(KCPNetworkTests):
             server.transport.resumeProducing()
         self.network.advance(0)
         turns = "".join(order)
-        self.assertTrue(turns.startswith("a") and turns.endswith("ab") or "ba" in turns, turns)
+        self.assertIn("ba", turns)
         self.assertGreater(len(pairs[0][1].received), TURN)
 
 

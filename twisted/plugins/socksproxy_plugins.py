@@ -1,7 +1,7 @@
 """
 What socksproxy adds to Twisted: C{twistd socksproxy}, C{--auth passwords:},
-C{--auth gssapi:}, C{--auth isolation:}, and C{tcp+tls:} among the endpoint
-strings of servers.
+C{--auth gssapi:}, C{--auth isolation:}, and the endpoint strings C{tcp+tls:},
+C{proxied:}, C{kcp:} and C{tunnel:}.
 
 This module is loaded by every program that looks for plugins, so it imports
 nothing of socksproxy before that is asked for.
@@ -182,3 +182,73 @@ class ProxiedClientParser:
 
 
 proxiedClientParser = ProxiedClientParser()
+
+
+@implementer(
+    IStreamServerEndpointStringParser, IStreamClientEndpointStringParserWithReactor, IPlugin
+)
+class KCPParser:
+    """
+    Makes C{kcp:PORT:keyFile=PATH} a server endpoint, and
+    C{kcp:HOST:PORT:keyFile=PATH} a client endpoint.
+    """
+
+    prefix = "kcp"
+
+    def parseStreamServer(
+        self, reactor: Any, *args: str, **parameters: str
+    ) -> IStreamServerEndpoint:
+        """
+        See C{IStreamServerEndpointStringParser}.
+        """
+        from socksproxy.endpointparsers import kcpServer
+
+        return kcpServer(reactor, *args, **parameters)
+
+    def parseStreamClient(
+        self, reactor: Any, *args: str, **parameters: str
+    ) -> IStreamClientEndpoint:
+        """
+        See C{IStreamClientEndpointStringParserWithReactor}.
+        """
+        from socksproxy.endpointparsers import kcpClient
+
+        return kcpClient(reactor, *args, **parameters)
+
+
+kcpParser = KCPParser()
+
+
+@implementer(
+    IStreamServerEndpointStringParser, IStreamClientEndpointStringParserWithReactor, IPlugin
+)
+class TunnelParser:
+    """
+    Makes C{tunnel:PORT:certificate=PATH} a server endpoint, and
+    C{tunnel:HOST:PORT} a client endpoint.
+    """
+
+    prefix = "tunnel"
+
+    def parseStreamServer(
+        self, reactor: Any, *args: str, **parameters: str
+    ) -> IStreamServerEndpoint:
+        """
+        See C{IStreamServerEndpointStringParser}.
+        """
+        from socksproxy.endpointparsers import tunnelServer
+
+        return tunnelServer(reactor, *args, **parameters)
+
+    def parseStreamClient(
+        self, reactor: Any, *args: str, **parameters: str
+    ) -> IStreamClientEndpoint:
+        """
+        See C{IStreamClientEndpointStringParserWithReactor}.
+        """
+        from socksproxy.endpointparsers import tunnelClient
+
+        return tunnelClient(reactor, *args, **parameters)
+
+
+tunnelParser = TunnelParser()
