@@ -27,7 +27,7 @@ wait for their second SYN, a second later.
 """
 
 
-_IN_TLS = ("ssl:", "tls:", "tcp+tls:")
+_NOT_FOR_CURL = ("ssl:", "tls:", "tcp+tls:", "kcp:", "tunnel:")
 
 
 class ProxyPort:
@@ -36,11 +36,13 @@ class ProxyPort:
 
     @ivar description: Its endpoint string, fit to be shown.
     @ivar inbound: What its connections share.
+    @ivar keyed: Only who has a key gets in.
     """
 
     def __init__(self, description: str, inbound: Inbound) -> None:
         self.description = description
         self.inbound = inbound
+        self.keyed = False
         self._port: IListeningPort | None = None
         self._failure: str | None = None
         self._late = False
@@ -72,6 +74,7 @@ class ProxyPort:
             _lengthenBacklog(port)
         address = port.getHost()
         self.inbound.local = not self.inbound.balanced and _isLocal(address)
+        self.keyed = bool(getattr(port, "keyed", False))
         return None
 
     def claim(self) -> None:
@@ -108,8 +111,8 @@ class ProxyPort:
         """
         address = None if self._port is None else self._port.getHost()
         host, port = addressAndPort(address)
-        if host is None or self.inbound.balanced or self.description.startswith(_IN_TLS):
-            # curl speaks SOCKS neither in TLS nor behind a header.
+        if host is None or self.inbound.balanced or self.description.startswith(_NOT_FOR_CURL):
+            # It speaks SOCKS neither in TLS or KCP nor behind a header.
             return ""
         if host.is_unspecified:
             host = IPv4Address("127.0.0.1") if host.version == 4 else IPv6Address("::1")

@@ -242,7 +242,8 @@ class ProxyService(Service):
         return listener
 
     def _refuseOpenRelay(self, listener: ProxyPort) -> None:
-        if not listener.inbound.local and self._admitsAnybody and not self._configuration.openRelay:
+        closed = listener.inbound.local or listener.keyed
+        if not closed and self._admitsAnybody and not self._configuration.openRelay:
             raise ConfigurationError(
                 f"{listener.description} would let anybody use this proxy:"
                 " give --auth, or --open-relay if that is what you want"
@@ -264,7 +265,7 @@ class ProxyService(Service):
                 "{description} is open for {protocols}, authentication {auth}{where}",
                 description=listener.description,
                 protocols="SOCKS4, SOCKS4a and SOCKS5" if self._servesSOCKS4 else "SOCKS5",
-                auth="off" if anybody else "on",
+                auth="by the key" if anybody and listener.keyed else "off" if anybody else "on",
                 where=listener.where(),
             )
             example = listener.example("" if anybody else "--proxy-user USER ")
@@ -275,7 +276,7 @@ class ProxyService(Service):
         self._forwarded.announce()
 
     def _warnOf(self, listener: ProxyPort) -> None:
-        if self._admitsAnybody:
+        if self._admitsAnybody and not listener.keyed:
             log.warn(
                 "--open-relay: whoever reaches {description} can use this proxy",
                 description=listener.description,

@@ -20,6 +20,7 @@ FLOORS = [
         "machines",
         [
             "negotiation",
+            "socks._awaited",
             "socks._events",
             "socks._fragments",
             "socks._machine",
@@ -79,6 +80,7 @@ FLOORS = [
         [
             "listener",
             "socks.endpoints",
+            "socks.eager",
             "socks.client",
             "socks.relayed",
             "http.endpoints",

@@ -5,6 +5,7 @@ Connecting through a proxy: what the endpoints of all its protocols share.
 from __future__ import annotations
 
 from typing import Any, Literal, NoReturn, cast
+from typing import Protocol as Interface
 
 from twisted.internet.address import HostnameAddress, IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred, fail
@@ -128,7 +129,7 @@ class ProxiedRequest:
             L{ProxiedConnectError}. Cancelling closes whatever is open.
         """
         connecting: Deferred[IProtocol] = self._proxy.connect(legs)
-        asking = connecting.addErrback(_notConnected).addCallback(self._connected)
+        asking = connecting.addErrback(notConnected).addCallback(self._connected)
         return asking.addTimeout(self._timeout, self._clock, _tooLate)
 
     def _connected(self, leg: IProtocol) -> Deferred[tuple[Negotiation, Destination]]:
@@ -212,8 +213,30 @@ def startedFor(result: Deferred[IProtocol], factory: IProtocolFactory) -> Deferr
     return result.addErrback(failed)
 
 
+class Negotiated(Interface):
+    """
+    A connection to a proxy on which nothing is left to be settled.
+
+    @ivar leg: The connection.
+    @ivar paused: Nobody reads it.
+    """
+
+    leg: Leg
+    paused: bool
+
+    def release(self) -> bytes:
+        """
+        See L{Negotiation.release}.
+        """
+
+    def abandon(self) -> None:
+        """
+        See L{Negotiation.abandon}.
+        """
+
+
 def handOver(
-    negotiation: Negotiation,
+    negotiation: Negotiated,
     factory: IProtocolFactory,
     peer: IAddress,
     result: Deferred[IProtocol],
@@ -248,7 +271,7 @@ def handOver(
     application.begin(earlyData, negotiation.paused)
 
 
-def _notConnected(failure: Failure) -> NoReturn:
+def notConnected(failure: Failure) -> NoReturn:
     """
     Say whose connection failed. What is a target for the proxy before this
     one is a proxy for us.

@@ -16,6 +16,17 @@ begins to count: so long until it has been asked some times, since questions
 and answers may get lost.
 """
 
+REST = 3
+"""
+Retransmission timeouts of silence after which the peer is taken to know that
+all that it has sent has arrived.
+"""
+
+MAX_REST = 1000
+"""
+Milliseconds after which that does not matter any more.
+"""
+
 DEAD = "the peer acknowledges nothing"
 IDLE = "the peer is silent"
 LINGERED = "not everything was acknowledged in time"
@@ -62,6 +73,8 @@ class Liveness:
         "_idle",
         "_linger",
         "_progress",
+        "_rest",
+        "_resting",
         "_since",
         "_stalled",
     )
@@ -77,6 +90,9 @@ class Liveness:
         self._closing: int | None = None
         self._closed = False
         self._progress = 0
+        # Since when, and until when, only the peer may need something.
+        self._resting: int | None = None
+        self._rest: int | None = None
         # Since when the peer could have acknowledged, and since when it has
         # not; they differ after its window was closed.
         self._stalled: int | None = None
@@ -112,14 +128,29 @@ class Liveness:
         if self._closing is None:
             self._closing = now
 
+    def rests(self, now: int, rto: int) -> bool:
+        """
+        Whether a session of which everything has been acknowledged stays for a
+        while. Its last acknowledgement may have been lost, and a peer that
+        repeats what it acknowledged must not find nobody.
+
+        @param rto: Milliseconds after which the peer repeats something.
+        """
+        if self._linger == 0 or self._heard is None:
+            return False
+        if self._resting is None:
+            self._resting = now
+        self._rest = min(self._heard + REST * rto, self._resting + MAX_REST)
+        return now < self._rest
+
     def _ends(self) -> tuple[tuple[int | None, str], ...]:
         dead = _after(self._stalled, self._dead)
         if dead is not None and self._closed:
             dead = _after(self._heard, self._dead)
             dead = None if dead is None else dead + ASKED
-        begun = self._closing
-        if begun is not None and self._stalled is not None:
-            begun = max(begun, self._since)
+        begun = None
+        if self._closing is not None and self._stalled is not None:
+            begun = max(self._closing, self._since)
         return (
             (dead, DEAD),
             (_after(self._heard, self._idle), IDLE),
@@ -129,9 +160,12 @@ class Liveness:
     @property
     def deadline(self) -> int | None:
         """
-        When the session is over if nothing changes, or L{None} for never.
+        When the session is over or has rested, if nothing changes, or L{None}
+        for never.
         """
         ends = [time for time, _ in self._ends() if time is not None]
+        if self._rest is not None:
+            ends.append(self._rest)
         return min(ends) if ends else None
 
     def verdict(self, now: int) -> str | None:

@@ -57,6 +57,8 @@ class CipherKind:
     @ivar keyOctets: How many octets of the key it uses, from the start.
     @ivar authenticates: Whether an opened payload is known to come, unaltered,
         from someone who has the key.
+    @ivar hides: Whether somebody without the key can neither read nor write
+        what makes sense.
     @ivar slow: Whether a datagram of full size takes more than twenty
         microseconds, even in a batch; the others take one to fifteen.
     """
@@ -64,6 +66,7 @@ class CipherKind:
     keyOctets: int
     authenticates: bool = False
     slow: bool = False
+    hides: bool = True
 
 
 CIPHERS: Mapping[str, CipherKind] = MappingProxyType(
@@ -79,10 +82,10 @@ CIPHERS: Mapping[str, CipherKind] = MappingProxyType(
         "3des": CipherKind(24, slow=True),
         "tea": CipherKind(16, slow=True),
         "xtea": CipherKind(16, slow=True),
-        "xor": CipherKind(32),
+        "xor": CipherKind(32, hides=False),
         "sm4": CipherKind(16),
-        "none": CipherKind(0),
-        "null": CipherKind(0),
+        "none": CipherKind(0, hides=False),
+        "null": CipherKind(0, hides=False),
     }
 )
 """

@@ -163,7 +163,7 @@ class KCPServerEndpoint(_KCPEndpoint):
             self._reactor, factory, self._config, self._cipher(), self._timers
         )
         port = self._open(protocol, self._port, self._interface)
-        listening = KCPListeningPort(protocol, factory, port)
+        listening = KCPListeningPort(protocol, factory, port, CIPHERS[self._crypt].hides)
         log.info(
             "KCP on {address} with cipher {cipher}, {integrity}",
             address=listening.getHost(),
@@ -179,12 +179,18 @@ class KCPListeningPort:
     A UDP port that takes sessions.
 
     @ivar protocol: What has the sessions.
+    @ivar keyed: Nobody begins one who does not have the key.
     """
 
     def __init__(
-        self, protocol: KCPServerProtocol, factory: IProtocolFactory, port: IBatchTransport
+        self,
+        protocol: KCPServerProtocol,
+        factory: IProtocolFactory,
+        port: IBatchTransport,
+        keyed: bool,
     ) -> None:
         self.protocol = protocol
+        self.keyed = keyed
         self._factory = factory
         self._port = port
         self._stopped = False

@@ -297,6 +297,7 @@ class _Ports:
 
     def __init__(self, ports: Sequence[IListeningPort]) -> None:
         self._ports = ports
+        self.keyed = all(getattr(port, "keyed", False) for port in ports)
 
     def startListening(self) -> None:
         pass

@@ -343,7 +343,7 @@ class KCPTransport:
         control, liveness = self._control, self._liveness
         waiting = control.waiting > 0
         if self._isFinal:
-            if self._reason is not None or not waiting:
+            if self._reason is not None or not (waiting or self._rests(now)):
                 self.end(Failure(ConnectionDone()))
                 return
             liveness.closing(now)
@@ -351,6 +351,15 @@ class KCPTransport:
         verdict = liveness.verdict(now)
         if verdict is not None:
             self.end(Failure(ConnectionLost(verdict)))
+
+    def _rests(self, now: int) -> bool:
+        """
+        Whether the session stays for the sake of the peer, which has sent
+        something.
+        """
+        control = self._control
+        hasRead = self.pipeline.statistics.bytesReceived > 0 or control.readable > 0
+        return hasRead and self._liveness.rests(now, control.rto)
 
     def nextDeadline(self, now: int) -> int | None:
         """

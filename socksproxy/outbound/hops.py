@@ -13,6 +13,8 @@ from twisted.internet.endpoints import (
     TCP4ClientEndpoint,
     TCP6ClientEndpoint,
     UNIXClientEndpoint,
+    clientFromString,
+    quoteStringArgument,
 )
 from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
@@ -33,6 +35,7 @@ from socksproxy.events import log
 from socksproxy.http.endpoints import HTTPConnectClientEndpoint
 from socksproxy.outbound.proxyurl import ProxyURL
 from socksproxy.socks.client import SOCKS5Client
+from socksproxy.socks.eager import EagerSOCKS5ClientEndpoint
 from socksproxy.socks.endpoints import SOCKS4ClientEndpoint, SOCKS5ClientEndpoint
 from socksproxy.tls import clientTLS, wrapTLSClient
 
@@ -122,11 +125,15 @@ class Chain:
             raise ConfigurationError("a chain needs a proxy")
         if any(proxy.address is None for hop in hops[1:] for proxy in hop):
             raise ConfigurationError("only the first proxy of a chain can be on a UNIX socket")
+        if any(proxy.carrier for hop in hops[1:] for proxy in hop):
+            raise ConfigurationError("only the first proxy of a chain can be reached by a tunnel")
         self._reactor = reactor
         self.clock: IReactorTime = reactor
         self.resolver = resolver
         self.hops = tuple(Hop(hop, reactor) for hop in hops)
         self._creators = {proxy: _creatorFor(proxy) for hop in hops for proxy in hop if proxy.tls}
+        # They keep their sessions.
+        self._carriers = {proxy: _carrierFor(reactor, proxy) for proxy in hops[0] if proxy.carrier}
 
     def __str__(self) -> str:
         return ",".join("|".join(map(str, hop.proxies)) for hop in self.hops)
@@ -173,6 +180,8 @@ class Chain:
         Give the endpoint to a proxy, through the first hops.
         """
         endpoint: IStreamClientEndpoint
+        if proxy.carrier:
+            return self._carriers[proxy]
         if proxy.address is None:
             endpoint = UNIXClientEndpoint(self._reactor, proxy.path)
         elif count:
@@ -201,9 +210,8 @@ class Chain:
         if proxy.kind in ("socks4", "socks4a"):
             userID = octetsOf(proxy.username or b"")
             return SOCKS4ClientEndpoint(self._reactor, endpoint, host, port, userID)
-        return SOCKS5ClientEndpoint(
-            self._reactor, endpoint, host, port, proxy.username, proxy.password
-        )
+        socks5 = EagerSOCKS5ClientEndpoint if proxy.eager else SOCKS5ClientEndpoint
+        return socks5(self._reactor, endpoint, host, port, proxy.username, proxy.password)
 
 
 @implementer(IStreamClientEndpoint)
@@ -303,6 +311,25 @@ def _creatorFor(proxy: ProxyURL) -> IOpenSSLClientConnectionCreator:
     pins = [value for name, value in proxy.tlsOptions if name == "pin"]
     options.pop("pin", None)
     return clientTLS(host, **options, pins=pins)
+
+
+def _carrierFor(reactor: Any, proxy: ProxyURL) -> IStreamClientEndpoint:
+    """
+    Make what leads to a proxy through a tunnel.
+
+    @raise ConfigurationError: A parameter cannot be.
+    """
+    address = proxy.address
+    if address is None:
+        raise ConfigurationError("a tunnel leads to a host")
+    arguments = [str(address.host), str(address.port)]
+    words = [proxy.carrier, *(quoteStringArgument(argument) for argument in arguments)]
+    words += [f"{name}={quoteStringArgument(value)}" for name, value in proxy.carrierOptions]
+    try:
+        endpoint: IStreamClientEndpoint = clientFromString(reactor, ":".join(words))
+    except (TypeError, ValueError) as e:
+        raise ConfigurationError(f"{proxy}: {e}") from None
+    return endpoint
 
 
 def directEndpoint(reactor: Any, destination: Destination) -> IStreamClientEndpoint:

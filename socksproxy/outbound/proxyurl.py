@@ -9,6 +9,10 @@ and C{+tls} after a kind of SOCKS puts it into TLS. Certificates are told in
 the query: C{ca}, C{certificate}, C{privateKey} and C{pin}. A proxy on a UNIX
 socket is C{socks5h://unix:/path}.
 
+C{socks5h+kcp} and C{socks5h+tunnel} reach the proxy by a stream of the endpoint
+strings C{kcp:} and C{tunnel:}, whose parameters stand in the query. The proxy's
+answers are not waited for there, unless the query has C{eager=no}.
+
 Proxies that are gone through one after the other are joined by commas, and
 between alternatives for one of them stands a C{|}.
 """
@@ -38,6 +42,11 @@ _LONGEST_LINE = 4096
 _LOCAL_NAMES = ("socks4", "socks5")
 _TLS_OPTIONS = ("ca", "certificate", "privateKey", "pin")
 
+CARRIERS = {"kcp": 29900, "tunnel": 443}
+"""
+What proxies are reached by besides TCP and TLS, and its usual ports.
+"""
+
 
 @dataclass(frozen=True)
 class ProxyURL:
@@ -51,6 +60,9 @@ class ProxyURL:
     @ivar password: The password that goes with it.
     @ivar tls: It is spoken to in TLS.
     @ivar tlsOptions: Paths and fingerprints, by their names in the query.
+    @ivar carrier: A key of L{CARRIERS}, or nothing.
+    @ivar carrierOptions: Its parameters, as endpoint strings have them.
+    @ivar eager: The proxy's answers are not waited for.
     """
 
     kind: str
@@ -60,12 +72,16 @@ class ProxyURL:
     password: bytes | None = field(default=None, repr=False)
     tls: bool = False
     tlsOptions: tuple[tuple[str, str], ...] = ()
+    carrier: str = ""
+    carrierOptions: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    eager: bool = False
 
     def __str__(self) -> str:
         user = "" if self.username is None else "***@"
         where = f"unix:{self.path}" if self.address is None else str(self.address)
         tls = "+tls" if self.tls and self.kind != "https" else ""
-        return f"{self.kind}{tls}://{user}{where}"
+        carrier = f"+{self.carrier}" if self.carrier else ""
+        return f"{self.kind}{tls}{carrier}://{user}{where}"
 
     @property
     def resolvesHere(self) -> bool:
@@ -147,12 +163,14 @@ def _proxyFrom(parts: SplitResult) -> ProxyURL:
     @raise ValueError: Something is wrong with it.
     """
     kind, _, security = parts.scheme.partition("+")
-    if kind not in DEFAULT_PORTS or security not in ("", "tls") or not parts.netloc:
+    if kind not in DEFAULT_PORTS or security not in ("", "tls", *CARRIERS) or not parts.netloc:
         raise _Unreadable(f"it has to begin with one of {', '.join(DEFAULT_PORTS)} and ://")
     if security and kind in ("http", "https"):
         raise _Unreadable("HTTP in TLS is https")
-    tls = kind == "https" or security == "tls"
     options = tuple(parse_qsl(parts.query, strict_parsing=True)) if parts.query else ()
+    if security in CARRIERS:
+        return _carriedFrom(parts, kind, security, dict(options))
+    tls = kind == "https" or security == "tls"
     names = [name for name, _ in options if name != "pin"]
     if not tls and options:
         raise _Unreadable("certificates are for TLS")
@@ -171,6 +189,31 @@ def _proxyFrom(parts: SplitResult) -> ProxyURL:
     password = None if parts.password is None else unquote_to_bytes(parts.password)
     _checkCredentials(kind, username, password)
     return ProxyURL(kind, address, path, username, password, tls, options)
+
+
+def _carriedFrom(parts: SplitResult, kind: str, carrier: str, options: dict[str, str]) -> ProxyURL:
+    """
+    @raise ValueError: Something is wrong with it.
+    """
+    if not kind.startswith("socks5"):
+        raise _Unreadable(f"what is reached by {carrier} is SOCKS5")
+    if parts.fragment or parts.path not in ("", "/"):
+        raise _Unreadable("nothing may follow the port but a query")
+    eager = options.pop("eager", "yes")
+    if eager not in ("yes", "no"):
+        raise _Unreadable("eager is yes or no")
+    username = None if parts.username is None else unquote_to_bytes(parts.username)
+    password = None if parts.password is None else unquote_to_bytes(parts.password)
+    _checkCredentials(kind, username, password)
+    return ProxyURL(
+        kind,
+        _addressFrom(parts, CARRIERS[carrier]),
+        username=username,
+        password=password,
+        carrier=carrier,
+        carrierOptions=tuple(sorted(options.items())),
+        eager=eager == "yes",
+    )
 
 
 def _checkCredentials(kind: str, username: bytes | None, password: bytes | None) -> None:

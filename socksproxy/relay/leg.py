@@ -259,9 +259,20 @@ def addressAndPort(address: object) -> tuple[IPAddress | None, int]:
     @return: Address and port, or C{(None, 0)} for any address that is not of
         IP.
     """
+    address = outermost(address)
     if isinstance(address, IPv4Address | IPv6Address):
         return hostFromText(address.host), address.port
     return None, 0
+
+
+def outermost(address: object) -> object:
+    """
+    Give the address of what carries a stream, be it carried itself, as the
+    network sees it. One that is carried tells by an attribute C{carrier}.
+    """
+    while (carrier := getattr(address, "carrier", None)) is not None:
+        address = carrier
+    return address
 
 
 def endStream(transport: StreamTransport) -> None:

@@ -282,7 +282,8 @@ class StreamEnd:
             self._finish()
         elif self._producerWaits and self.record.queued <= LOW_WATER:
             self._producerPaused = False
-            self.call(self._producer.resumeProducing)
+            producer = self._producer
+            self.call(lambda: producer.resumeProducing())
 
     def lookAfter(self, now: float, linger: float) -> None:
         """
@@ -392,4 +393,4 @@ class StreamEnd:
         producer, self._producer = self._producer, None
         self._streaming = False
         if producer is not None:
-            self.call(producer.stopProducing)
+            self.call(lambda: producer.stopProducing())

@@ -223,12 +223,14 @@ class KCPNetworkTests(SynchronousTestCase):
         crypt: str = "null",
         config: KCPConfig = PLAIN,
         timers: SessionTimers = NEVER,
+        interface: str = HOST,
         **network: Any,
     ) -> None:
         """
         Make the network and the server.
 
         @param build: Makes its applications.
+        @param interface: Where it listens.
         @param network: What the network is like.
         """
         self.network = DatagramNetwork(**network)
@@ -242,7 +244,7 @@ class KCPNetworkTests(SynchronousTestCase):
             crypt=crypt,
             config=config,
             timers=timers,
-            interface=HOST,
+            interface=interface,
         )
         self.listening = self.successResultOf(endpoint.listen(self.factory))
         self.server = self.listening.protocol

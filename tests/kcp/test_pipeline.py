@@ -468,6 +468,77 @@ def test_answer(crypt: str, datashard: int, stream: bool, lost: Sequence[int]) -
     assert took < (1500 if lost else 400)
 
 
+class Recorded(Party):
+    """
+    An end whose datagrams somebody records.
+    """
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.record: list[tuple[int, bytes]] = []
+
+    def flush(self, now: int) -> list[bytes]:
+        """
+        See L{Party.flush}.
+        """
+        datagrams = super().flush(now)
+        self.record += [(self.elapsed, datagram) for datagram in datagrams]
+        return datagrams
+
+
+def test_replay() -> None:
+    """
+    Somebody without the key who repeats what a client once sent, from an
+    address that is not his, does not make the server send more than three times
+    as much.
+    """
+    cipher = cipherFor("aes-128-gcm", KEY)
+    link, config, answer = Link(latency=40), configFor(), bytes(50_000)
+    client = Recorded(link, config, Plan([(0, b"?")], chunk=65536), cipher=cipher)
+    server = Party(link, config, Plan([(1, answer)]), cipher=cipher, trusting=False)
+    drive(link, (client, server), lambda: client.idle and server.idle)
+    assert sum(map(len, client.heard)) == len(answer)
+    victim = pipelineFor("aes-128-gcm", trusting=False)
+    later = link.now + 3_600_000
+    received = answered = 0
+    for elapsed, datagram in client.record:
+        now = later + elapsed
+        received += len(datagram)
+        (payload,) = cipher.open([datagram])
+        assert payload is not None
+        victim.input([payload], now, len(datagram))
+        if received == len(datagram):
+            victim.control.send(answer)
+        answered += sum(map(len, victim.flush(now)))
+        assert answered <= AMPLIFICATION * received
+    # What was acknowledged is believed, and proves nothing.
+    assert victim.control.progress == 1
+    assert not victim.control.proven
+
+
+@pytest.mark.parametrize("loss", [0, 0.2])
+@pytest.mark.parametrize("datashard", [0, 10])
+def test_ratelimit(datashard: int, loss: float) -> None:
+    """
+    A ceiling holds for everything that goes over the wire: repetitions, parity,
+    and what is around the data, but for what may go out at a time.
+    """
+    rate = 20
+    link = Link(latency=40, loss=loss, seed=3)
+    config = configFor(ratelimit=rate * 1000, datashard=datashard, mtu=500)
+    data = Random(2).randbytes(60_000)
+    sender = Recorded(link, config, Plan([(0, data)]))
+    receiver = Party(link, configFor(datashard=datashard), Plan(chunk=65536))
+    took = drive(link, (sender, receiver), lambda: sender.idle and receiver.idle)
+    assert b"".join(receiver.heard) == data
+    sent = 0
+    for elapsed, datagram in sender.record:
+        sent += len(datagram)
+        # A segment to begin with, and a group's parity.
+        assert sent <= rate * elapsed + 500 + (3 * 500 if datashard else 0)
+    assert sent > 0.9 * rate * took - 10_000
+
+
 guesses = st.builds(
     segment,
     st.sampled_from((PUSH, ACK, WASK, WINS)),
