@@ -13,10 +13,11 @@ count; datagrams come in and go out as lists of payloads::
     block.receiveStream()
     wait = block.nextDeadline(now)
 
-What is sent when, and what is answered, is kcp-go's to the bit. Three things
-are not: numbers that nobody can have acknowledged are an error, a round trip is
-only measured with what was outstanding, and an acknowledgement that nobody
-waits for sends nothing.
+What is sent when, and what is answered, is kcp-go's to the bit. Four things are
+not: numbers that nobody can have acknowledged are an error, a round trip is only
+measured with what was outstanding, an acknowledgement that nobody waits for
+sends nothing, and a peer that has got everything and does not say so by una is
+asked for its window.
 
 @see: U{https://github.com/skywind3000/kcp/blob/master/protocol.txt}
 """

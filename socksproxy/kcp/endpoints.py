@@ -91,6 +91,10 @@ class _KCPEndpoint:
     ) -> None:
         if interface and hostFromText(interface) is None:
             raise ConfigurationError(f"interface is {interface!r} and has to be a numeric address")
+        if not 0 <= dscp <= 63:
+            raise ConfigurationError(f"dscp is {dscp} and has to be 0 to 63")
+        if bufferSize < 1:
+            raise ConfigurationError(f"bufferSize is {bufferSize} and has to be positive")
         self._reactor = reactor
         self._config = config
         self._timers = timers

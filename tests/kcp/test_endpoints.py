@@ -160,6 +160,14 @@ class ConfigurationTests(SynchronousTestCase):
         without = replace(small, parityshard=0)
         KCPServerEndpoint(DatagramNetwork(), PORT, KEY, crypt="aes-128-gcm", config=without)
 
+    def test_socket(self) -> None:
+        """
+        What is asked of the socket has to be possible.
+        """
+        for dscp in (-1, 64):
+            self.refused(f"dscp is {dscp} and has to be 0 to 63", dscp=dscp)
+        self.refused("bufferSize is 0 and has to be positive", bufferSize=0)
+
     def test_interface(self) -> None:
         """
         The interface has to be an address, and one that can reach the host.

@@ -7,7 +7,16 @@ from __future__ import annotations
 from twisted.trial.unittest import SynchronousTestCase
 
 from socksproxy.errors import ConfigurationError
-from socksproxy.kcp._liveness import ASKED, DEAD, IDLE, LINGERED, Liveness, SessionTimers
+from socksproxy.kcp._liveness import (
+    ASKED,
+    DEAD,
+    IDLE,
+    LINGERED,
+    MAX_REST,
+    REST,
+    Liveness,
+    SessionTimers,
+)
 from socksproxy.kcp.control import MAX_PROBE
 
 BOTH = SessionTimers(dead=30, idle=600, linger=10)
@@ -167,3 +176,55 @@ class LivenessTests(SynchronousTestCase):
         self.assertEqual((liveness.deadline, liveness.verdict(31_000)), (31_000, DEAD))
         liveness.closing(2000)
         self.assertEqual((liveness.deadline, liveness.verdict(12_000)), (12_000, LINGERED))
+
+    def test_lingersForNothing(self) -> None:
+        """
+        With nothing left to be acknowledged there is nothing to linger for.
+        """
+        liveness = Liveness(LINGER_ONLY)
+        liveness.look(0, True, False, 1000)
+        liveness.closing(1000)
+        liveness.look(1, False, False, 2000)
+        self.assertEqual((liveness.deadline, liveness.verdict(100_000)), (None, None))
+
+
+class RestTests(SynchronousTestCase):
+    """
+    Sessions that stay for the peer's sake.
+    """
+
+    def test_silence(self) -> None:
+        """
+        A session rests until the peer has been silent for some timeouts.
+        """
+        liveness = Liveness(LINGER_ONLY)
+        liveness.heard(1000)
+        self.assertTrue(liveness.rests(1000, 50))
+        self.assertEqual(liveness.deadline, 1000 + REST * 50)
+        liveness.heard(1100)
+        self.assertTrue(liveness.rests(1000 + REST * 50, 50))
+        self.assertFalse(liveness.rests(1100 + REST * 50, 50))
+
+    def test_notForever(self) -> None:
+        """
+        But not for longer than a second, whatever the peer does.
+        """
+        liveness = Liveness(LINGER_ONLY)
+        for now in range(1000, 1000 + MAX_REST, 10):
+            liveness.heard(now)
+            self.assertTrue(liveness.rests(now, 50))
+        self.assertFalse(liveness.rests(1000 + MAX_REST, 50))
+        self.assertLessEqual(liveness.deadline, 1000 + MAX_REST)
+
+    def test_noNeed(self) -> None:
+        """
+        Nor if the peer has been silent for long already, or was never heard of,
+        or nobody wants to linger at all.
+        """
+        liveness = Liveness(LINGER_ONLY)
+        self.assertFalse(liveness.rests(1000, 50))
+        liveness.heard(1000)
+        self.assertFalse(liveness.rests(2000, 50))
+        hasty = Liveness(SessionTimers(linger=0))
+        hasty.heard(1000)
+        self.assertFalse(hasty.rests(1000, 50))

@@ -173,10 +173,10 @@ class CorrectionTests(SynchronousTestCase):
 
     def sent(self, count: int, dataShards: int = 3, parityShards: int = 1) -> list[bytes]:
         """
-        Give the shards of messages that say which number they have.
+        Give the shards of messages, each of which is different.
         """
         encoder = FECEncoder(dataShards, parityShards)
-        payloads = [segment(PUSH, sn=sn, ts=NOW, data=b"%04d" % sn) for sn in range(count)]
+        payloads = [segment(PUSH, sn=sn, ts=NOW, data=self.message(sn)) for sn in range(count)]
         return encoder.encode(payloads, NOW)
 
     def read(self, pipeline: Pipeline) -> bytes:
@@ -189,7 +189,13 @@ class CorrectionTests(SynchronousTestCase):
         """
         Give what is to be read.
         """
-        return b"".join(b"%04d" % sn for sn in range(count))
+        return b"".join(map(self.message, range(count)))
+
+    def message(self, sn: int) -> bytes:
+        """
+        Give a message that nothing else tells anything about.
+        """
+        return Random(sn).randbytes(4)
 
     def test_shards(self) -> None:
         """
@@ -235,13 +241,14 @@ class CorrectionTests(SynchronousTestCase):
         """
         for own in ({}, {"datashard": 1, "parityshard": 1}):
             pipeline = pipelineFor(**own)
-            shards = self.sent(30)
+            # All numbers that may come of mixing some with one octet.
+            shards = self.sent(256)
             # As groups of one shard each, the fourth is parity of the third.
             pipeline.input([shards[0], shards[3]], NOW)
             self.assertEqual((pipeline.control.readable, pipeline.count().kcpInErrors), (1, 0))
             # The third is late only.
             pipeline.input([shards[2], shards[1], *shards[4:]], NOW)
-            self.assertEqual(self.read(pipeline), self.expected(30))
+            self.assertEqual(self.read(pipeline), self.expected(256))
 
     def test_certain(self) -> None:
         """

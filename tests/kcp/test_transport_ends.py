@@ -12,7 +12,9 @@ from socksproxy.kcp import SessionTimers
 from socksproxy.testing import Conditions
 from tests.kcp.network import (
     CLIENT,
+    HOST,
     PLAIN,
+    PORT,
     REDUNDANT,
     KCPNetworkTests,
     Recorder,
@@ -188,6 +190,59 @@ class LoseConnectionTests(KCPNetworkTests):
             self.assertTrue(client.lost)
             self.assertFalse(port.open)
         self.assertEqual(self.network.getDelayedCalls(), [])
+
+
+class RestTests(KCPNetworkTests):
+    """
+    Sessions that stay for the peer's sake.
+    """
+
+    def test_repetition(self) -> None:
+        """
+        Who ends after it was given something stays to acknowledge that once
+        more, if the acknowledgement was lost; so the peer can end well too.
+        """
+        self.start(timers=SessionTimers())
+        client, server = self.joined()
+        server.transport.write(b"answer")
+        server.transport.loseConnection()
+        self.network.advanceUntil(lambda: bool(client.received), limit=1)
+        way = self.network.directions[(CLIENT, client.transport.getHost().port), (HOST, PORT)]
+        way.conditions = Conditions(loss=(way.sent, way.sent + 1))
+        client.transport.loseConnection()
+        self.settle(5)
+        self.assertEqual((client.lost, server.lost), (True, True))
+        self.assertIsInstance(server.reason, ConnectionDone)
+
+    def test_short(self) -> None:
+        """
+        That takes a few round trips, and none if the peer has been silent.
+        """
+        self.start()
+        for pause, most in ((0.1, 0.5), (10, 0.0)):
+            client, server = self.joined()
+            server.transport.write(b"something")
+            self.settle(pause)
+            began = self.network.seconds()
+            client.transport.loseConnection()
+            self.network.advanceUntil(lambda client=client: client.lost, limit=1)
+            self.assertLessEqual(self.network.seconds() - began, most)
+
+    def test_streamingPeer(self) -> None:
+        """
+        A peer that goes on sending keeps nobody.
+        """
+        self.start()
+        client, server = self.joined()
+        self.settle()
+        server.transport.write(MUCH * 20)
+        self.settle(0.2)
+        self.assertGreater(len(client.received), 10_000)
+        client.transport.loseConnection()
+        got = len(client.received)
+        self.settle(1.1)
+        self.assertIsInstance(client.reason, ConnectionDone)
+        self.assertEqual(len(client.received), got)
 
 
 class AbortTests(KCPNetworkTests):
