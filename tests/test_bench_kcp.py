@@ -295,5 +295,5 @@ def test_row() -> None:
     A table tells the losses of queues from those that the link should have.
     """
     ahead = {"packets": 200, "lost": 20, "dropped": 3, "overflow": 1, "late": 4}
-    case = Case("kcptun", 5.0, 1.0, 100.0, 1.25, 51.04, 300.0, 450, {"right": ahead})
-    assert row(case) == ["100.0", "1.25", "51.0", "300.0", "450", "2.0", "2.0"]
+    case = Case("kcptun", 5.0, 1.0, 100.0, 1.25, 51.04, 300.0, 450, {"right": ahead}, others=6.4)
+    assert row(case) == ["100.0", "1.25", "51.0", "300.0", "450", "2.0", "2.0", "6"]

@@ -128,6 +128,14 @@ class Pair:
     serverProcesses: Sequence[int]
     profiled: Sequence[Program] = ()
 
+    @property
+    def processes(self) -> list[int]:
+        """
+        All that belong to it.
+        """
+        around = (self.client.process.pid, self.server.process.pid)
+        return list({*around, *self.clientProcesses, *self.serverProcesses})
+
 
 @contextmanager
 def running(contender: Contender, place: Place, sessions: int = 1) -> Iterator[Pair]:

@@ -34,12 +34,15 @@ class Bulk:
     @ivar seconds: In what time.
     @ivar clientCPU: Seconds of processor time of the sender.
     @ivar serverCPU: Of the receiver.
+    @ivar others: Seconds for which the processors were busy with what does not
+        belong to the measurement.
     """
 
     octets: int
     seconds: float
     clientCPU: float
     serverCPU: float
+    others: float = 0.0
 
     @property
     def megabytes(self) -> float:
@@ -72,6 +75,8 @@ class Case:
     @ivar echoes: How many that is reckoned from.
     @ivar link: The link's counters over the bulk, by direction.
     @ivar counters: Those of our own sender.
+    @ivar others: Of a processor, per cent that was busy with what does not
+        belong to the measurement.
     @ivar failure: Why there is nothing of all that.
     """
 
@@ -85,6 +90,7 @@ class Case:
     echoes: int = 0
     link: dict[str, dict[str, int]] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
+    others: float = 0.0
     failure: str = ""
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from bench.kcp.contenders import Contender, Pair, Place, running
 from bench.kcp.figures import Bulk, duration, percentile
 from bench.kcp.layers import LAYERS
-from bench.kcp.programs import cpuTime
+from bench.kcp.programs import cpuTime, othersTime
 
 WARMUP = 1.0
 """
@@ -56,7 +56,7 @@ Throughput and processor time of the kcptun of January 2026 over those of
 Debian's of September 2021, where somebody had both.
 """
 
-COLUMNS = "{:<28} {:>8} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}"
+COLUMNS = "{:<28} {:>8} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9}"
 
 
 def measure(contenders: Mapping[str, Contender], options: argparse.Namespace) -> None:
@@ -78,7 +78,8 @@ def measure(contenders: Mapping[str, Contender], options: argparse.Namespace) ->
                 if not number:
                     idle[name] = _idle(pair, options.idle)
                 bulks[name].append(bulk(pair, options.megabytes, options.seconds))
-            print(f"{name}: {bulks[name][-1].megabytes:.1f} MB/s", file=sys.stderr)
+            latest = bulks[name][-1]
+            print(f"{name}: {latest.megabytes:.1f} MB/s", file=sys.stderr)
     _print(bulks, echoes, idle)
 
 
@@ -94,17 +95,18 @@ def bulk(pair: Pair, megabytes: float, seconds: float) -> Bulk:
     before = _mark(pair)
     while True:
         time.sleep(POLL)
-        octets, now, client, server = (x - y for x, y in zip(_mark(pair), before, strict=True))
+        mark = _mark(pair)
+        octets, now, client, server, others = (x - y for x, y in zip(mark, before, strict=True))
         if now >= seconds or (octets >= megabytes * 1e6 and now >= MINIMUM):
             break
     pair.client.ask("stop")
-    return Bulk(int(octets), now, client, server)
+    return Bulk(int(octets), now, client, server, max(others, 0.0))
 
 
-def _mark(pair: Pair) -> tuple[float, float, float, float]:
+def _mark(pair: Pair) -> tuple[float, float, float, float, float]:
     octets = pair.server.ask("octets")
     client, server = cpuTime(pair.clientProcesses), cpuTime(pair.serverProcesses)
-    return octets, time.monotonic(), client, server
+    return octets, time.monotonic(), client, server, othersTime(pair.processes)
 
 
 def _echoes(pair: Pair) -> list[float]:
@@ -133,8 +135,8 @@ def _print(
     idle: Mapping[str, float],
 ) -> None:
     for line in (
-        ("", "", "client", "server", "both", "echo p50", "p99", "idle"),
-        ("", "MB/s", "ms/MB", "ms/MB", "ms/MB", "ms", "ms", "% CPU"),
+        ("", "", "client", "server", "both", "echo p50", "p99", "idle", "others"),
+        ("", "MB/s", "ms/MB", "ms/MB", "ms/MB", "ms", "ms", "% CPU", "% CPU"),
     ):
         print(COLUMNS.format(*line))
     for name, several in bulks.items():
@@ -146,6 +148,7 @@ def _print(
                 *(f"{cost:.2f}" for cost in (client, server, client + server)),
                 *(f"{_middle(echoes[name], share) * 1e3:.3f}" for share in (0.5, 0.99)),
                 f"{idle[name]:.2f}",
+                f"{median(one.others / one.seconds for one in several):.0%}".rstrip("%"),
             )
         )
     compared = [pair for pair in COMPARED if set(pair) <= set(bulks)]

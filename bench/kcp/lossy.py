@@ -16,7 +16,7 @@ from typing import Any
 
 from bench.kcp.contenders import Contender, Pair, Place, running
 from bench.kcp.figures import Case, duration, percentile, save
-from bench.kcp.programs import Program, program
+from bench.kcp.programs import Program, othersTime, program
 from bench.lossylink import RIGHT_ADDRESS
 
 STARTING = 3.0
@@ -41,7 +41,7 @@ Sessions on which echoes are measured at a time; each has losses of its own.
 
 ECHO_SIZE = 500
 
-COLUMNS = "{:<18} {:>9} {:>8} {:>8} {:>8} {:>8} {:>7} {:>7}  {}"
+COLUMNS = "{:<18} {:>9} {:>8} {:>8} {:>8} {:>8} {:>7} {:>7} {:>7}  {}"
 
 LINK = ("delay", "rate", "queue", "jitter", "seed")
 
@@ -123,10 +123,13 @@ def _withEchoes(case: Case, pair: Pair, options: argparse.Namespace) -> Case:
 def _withBulk(case: Case, pair: Pair, link: Program, options: argparse.Namespace) -> Case:
     pair.client.ask("bulk")
     time.sleep(WARMUP)
+    processes = [link.process.pid, *pair.processes]
     octets, before, began = pair.server.ask("octets"), link.ask("counters"), time.monotonic()
+    others = othersTime(processes)
     time.sleep(options.seconds)
     octets = pair.server.ask("octets") - octets
     elapsed = time.monotonic() - began
+    others = max(othersTime(processes) - others, 0.0)
     counted = _difference(link.ask("counters"), before)
     return replace(
         case,
@@ -134,6 +137,7 @@ def _withBulk(case: Case, pair: Pair, link: Program, options: argparse.Namespace
         wire=counted["right"]["octets"] / octets if octets else math.nan,
         link=counted,
         counters=pair.client.ask("counters") if pair.profiled else {},
+        others=others / elapsed * 100,
     )
 
 
@@ -151,8 +155,8 @@ def _printHead(loss: float, burst: float, options: argparse.Namespace) -> None:
     rate = f", {options.rate:g} Mbit/s with a queue of {options.queue:g} ms" if options.rate else ""
     print(f"\n{loss:g} % loss{bursts}, {options.delay:g} ms each way{rate}")
     for line in (
-        ("", "goodput", "wire", "echo p50", "p99", "echoes", "queue", "late", ""),
-        ("", "Mbit/s", "octets", "ms", "ms", "", "% lost", "%", ""),
+        ("", "goodput", "wire", "echo p50", "p99", "echoes", "queue", "late", "others", ""),
+        ("", "Mbit/s", "octets", "ms", "ms", "", "% lost", "%", "% CPU", ""),
     ):
         print(COLUMNS.format(*line).rstrip())
 
@@ -176,4 +180,5 @@ def row(case: Case) -> Sequence[str]:
         str(case.echoes),
         f"{lost * 100:.1f}",
         f"{ahead.get('late', 0) / packets * 100:.1f}",
+        f"{case.others:.0f}",
     ]

@@ -152,3 +152,15 @@ def cpuTime(processes: Sequence[int]) -> float:
     """
     # What clock_getcpuclockid(3) gives on Linux, to the nanosecond.
     return sum(time.clock_gettime(~process << 3 | 2) for process in processes)
+
+
+def othersTime(processes: Sequence[int]) -> float:
+    """
+    Give the seconds that the processors have had work which was not that of
+    this program and some others.
+    """
+    with open("/proc/stat") as lines:
+        ticks = [int(field) for field in lines.readline().split()[1:9]]
+    # The fourth and the fifth have nothing to do, and wait for a disk.
+    busy = (sum(ticks) - sum(ticks[3:5])) / os.sysconf("SC_CLK_TCK")
+    return busy - cpuTime([os.getpid(), *processes])

@@ -200,7 +200,12 @@ class Session:
             stream.opening = False
             stream.ended = True
         self.discard(stream)
-        self.end(stream)
+        stream.ending = True
+        if stream.ended:
+            self._forget(stream)
+        else:
+            # It may have been waiting for its window, with its end.
+            self._sending.queue(stream)
 
     def keepAlive(self) -> None:
         """

@@ -2,22 +2,17 @@
 smux over any stream transport of Twisted's: a protocol for the carrier, and
 streams that are transports themselves.
 
-A client opens streams, and a server gives each that it is offered a protocol
-of a factory's::
+A client opens streams, and a server makes protocols for them::
 
     server = MuxServerFactory(reactor, streamFactory, SmuxConfig())
 
     mux = MuxProtocol(reactor, SmuxConfig(), client=True)
     stream = mux.openStream(factory)
 
-A L{MuxStream} behaves as TCP does. What smux cannot do is to reset: a peer is
-told that a stream has ended, and learns that nobody reads it only if it sends
-more. A protocol that does not know half-close is done with when the peer ends
-its stream, after what it has written by then has been sent.
-
-Nothing is called from within a call of the application's: what a protocol's
-own C{loseConnection} or C{resumeProducing} leads to, it is told in the next
-turn.
+A L{MuxStream} behaves as TCP does, but that smux has no reset: a peer is told
+that a stream has ended, and learns that nobody reads it if it sends more. A
+protocol that knows no half-close is done with when the peer ends the stream,
+after what it has written by then has been sent.
 """
 
 from __future__ import annotations
@@ -193,8 +188,8 @@ class MuxProtocol(Protocol):
     @property
     def stalled(self) -> float:
         """
-        For how many seconds the carrier has not got rid of anything, though
-        there is something, as far as it says so.
+        For how many seconds the carrier has got rid of nothing, though it has
+        something, as far as it says so.
         """
         since = self._clock.seconds() - self._paused if self._writingPaused else 0.0
         return max(since, getattr(lowestTransport(self.transport), "stalled", 0.0))

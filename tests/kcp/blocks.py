@@ -23,6 +23,8 @@ CONVERSATION = 0x11223344
 
 NOW = 1000
 
+KEY = bytes(range(32))
+
 PUSH, ACK, WASK, WINS = map(int, (Command.PUSH, Command.ACK, Command.WASK, Command.WINS))
 
 
@@ -68,7 +70,7 @@ def segmentsOf(payloads: Iterable[bytes]) -> list[Seg]:
         while offset < len(payload):
             *fields, length = HEAD.unpack_from(payload, offset)
             offset += HEAD_SIZE
-            found.append(Seg(*fields, payload[offset : offset + length]))
+            found.append(Seg._make([*fields, payload[offset : offset + length]]))
             offset += length
     return found
 
@@ -101,6 +103,13 @@ def blockFor(
     block = ControlBlock(CONVERSATION, configFor(**settings), payload)
     begin(block, start, peerStart)
     return block
+
+
+def pipelineFor(crypt: str = "null", trusting: bool = True, **settings: Any) -> Pipeline:
+    """
+    Make a session.
+    """
+    return Pipeline(CONVERSATION, configFor(**settings), cipherFor(crypt, KEY), trusting)
 
 
 def begin(block: ControlBlock, start: int, peerStart: int) -> None:

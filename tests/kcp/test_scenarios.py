@@ -184,8 +184,8 @@ class Client(Party):
     """
     Says something now and then, as those do who want to keep a session.
 
-    @ivar server: Whether all that the server says has come; until then this
-        goes on.
+    @ivar server: Who is waited for, if it is a server that does not know its
+        client.
     """
 
     server: Party | None = None

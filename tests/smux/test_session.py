@@ -478,6 +478,18 @@ class LeavingTests(SynchronousTestCase):
         self.assertEqual(self.server.streams, {})
         self.assertFalse(self.server.pending)
 
+    def test_resetAfterEnd(self) -> None:
+        """
+        So does one that waits to end, for a window that is closed.
+        """
+        self.server.write(self.stream, bytes(300000))
+        self.server.end(self.stream)
+        sent(self.server)
+        self.assertGreater(self.server.queued, 0)
+        self.server.reset(self.stream)
+        self.assertEqual({each.name for each in sent(self.server)}, {"FIN"})
+        self.assertEqual((self.server.queued, self.server.streams), (0, {}))
+
     def test_insists(self) -> None:
         """
         Who has not read what came says twice that the stream has ended, before
@@ -551,15 +563,18 @@ class LeavingTests(SynchronousTestCase):
 
     def test_neverBegun(self) -> None:
         """
-        A stream that is dropped before its SYN was sent leaves no trace.
+        A stream that is dropped before its SYN was sent leaves no trace,
+        whatever has been done with it before.
         """
-        client = Session(SmuxConfig(), client=True)
-        stream = client.open()
-        client.write(stream, b"never mind")
-        client.reset(stream)
-        self.assertEqual(client.streams, {})
-        self.assertEqual(sent(client), [])
-        self.assertFalse(client.pending)
+        for first in (Session.end, Session.discard, Session.reset):
+            client = Session(SmuxConfig(), client=True)
+            stream = client.open()
+            client.write(stream, b"never mind")
+            first(client, stream)
+            client.reset(stream)
+            self.assertEqual(client.streams, {})
+            self.assertEqual(sent(client), [])
+            self.assertFalse(client.pending)
 
     def test_forgotten(self) -> None:
         """

@@ -32,6 +32,7 @@ class Story:
     """
     What becomes of one stream.
 
+    @ivar streamID: Its number.
     @ivar ends: Its two applications, the opener's first; the second one is
         L{None} before it is accepted.
     @ivar written: What each has written that is to arrive.
@@ -40,6 +41,7 @@ class Story:
     """
 
     def __init__(self, opener: Any) -> None:
+        self.streamID = opener.transport.record.streamID
         self.ends: list[Any] = [opener, None]
         self.written = [b"", b""]
         self.closed = ["", ""]
@@ -73,8 +75,10 @@ class Run:
             mux.pauseProducing() if action == "full" else mux.resumeProducing()
         elif self.stories:
             self.act(action, self.stories[number % len(self.stories)], side, number)
-        for story, application in zip(self.stories, muxes.accepted.made, strict=False):
-            story.ends[1] = application
+        accepted = zip(muxes.accepted.addresses, muxes.accepted.made, strict=True)
+        made = {address.streamID: application for address, application in accepted}  # type: ignore[attr-defined]
+        for story in self.stories:
+            story.ends[1] = made.get(story.streamID)
 
     def act(self, action: str, story: Story, side: int, number: int) -> None:
         """
