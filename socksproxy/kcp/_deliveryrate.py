@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 
 from socksproxy.kcp._flight import Flight, Segment
+from socksproxy.kcp._segment import HEAD_SIZE
 from socksproxy.kcp.congestion import NEVER, CongestionControl
 
 STARTUP_GAIN = 2.77
@@ -47,8 +48,8 @@ class DeliveryRate(CongestionControl):
     BBR, as far as one can have it over KCP: it knows the delivery rate and the
     shortest round trip, and takes no notice of loss.
 
-    @ivar bandwidth: Octets a millisecond that the path has delivered lately;
-        0 as long as nothing has been measured.
+    @ivar bandwidth: Octets a millisecond that the path has delivered lately,
+        heads of segments included; 0 as long as nothing has been measured.
     @ivar minRTT: Milliseconds of the shortest round trip lately.
     @ivar phase: C{startup}, C{drain}, C{cruise} or C{probe-rtt}.
     """
@@ -66,6 +67,7 @@ class DeliveryRate(CongestionControl):
         self.minRTT: int | None = None
         self.phase = "startup"
         self._interval = interval
+        self._size = mss + HEAD_SIZE
         self._pacingGain = STARTUP_GAIN
         self._delivered = 0
         self._deliveredTs = 0
@@ -98,7 +100,7 @@ class DeliveryRate(CongestionControl):
         See L{CongestionControl}. What has arrived beyond a gap is not under
         way any more.
         """
-        return self.cwnd - self._flying
+        return self.cwnd - self._flying // self._size
 
     def rate(self) -> float | None:
         """
@@ -106,7 +108,11 @@ class DeliveryRate(CongestionControl):
         """
         gain = self._pacingGain
         # A slow turn is to empty the queue, and to show what is lost without.
-        return self.bandwidth * (gain if gain < 1 else gain * self._effort) or None
+        rate = self.bandwidth * (gain if gain < 1 else gain * self._effort)
+        if rate and self.phase == "startup":
+            # What little was sent first does not tell how fast the path is.
+            rate = max(rate, INITIAL_CWND * self._size / (self.minRTT or 1))
+        return rate or None
 
     def leastRTO(self, rto: int) -> int:
         """
@@ -124,7 +130,7 @@ class DeliveryRate(CongestionControl):
         if self._flying == 0:
             self._deliveredTs = now
         if limited:
-            self._limitedUntil = self._delivered + (self._flying + len(segments)) * self.mss
+            self._limitedUntil = self._delivered + self._flying + len(segments) * self._size
         for segment in segments:
             segment.firstTs = now
             segment.delivered = self._delivered
@@ -139,7 +145,7 @@ class DeliveryRate(CongestionControl):
         for segment in segments:
             if not segment.flying:
                 segment.flying = True
-                self._flying += 1
+                self._flying += HEAD_SIZE + len(segment.data)
         flights = self._flights
         flights.append((now, segments))
         gone = now - (self.minRTT or 1000) * 3 // 2 - 2 * self._interval
@@ -148,16 +154,17 @@ class DeliveryRate(CongestionControl):
             for segment in old:
                 if segment.flying and segment.ts == sent:
                     segment.flying = False
-                    self._flying -= 1
+                    self._flying -= HEAD_SIZE + len(segment.data)
 
     def acked(self, segment: Segment) -> None:
         """
         See L{CongestionControl}.
         """
+        octets = HEAD_SIZE + len(segment.data)
         if segment.flying:
             segment.flying = False
-            self._flying -= 1
-        self._acked += len(segment.data)
+            self._flying -= octets
+        self._acked += octets
         self._arrived += 1
         self._transmissions += segment.xmit
         newest = self._newest
@@ -188,7 +195,7 @@ class DeliveryRate(CongestionControl):
         if elapsed >= (self.minRTT or 1):
             self._takeRate((self._delivered - segment.delivered) / elapsed, segment.limited)
         self._roundRTT = min(self._roundRTT, NEVER if rtt is None else rtt)
-        drained = self._flying <= self._window() or now >= self._drainEnds
+        drained = self._flying <= self._window() * self._size or now >= self._drainEnds
         if self.phase == "drain" and drained:
             self._cruise()
         if newRound:
@@ -231,7 +238,7 @@ class DeliveryRate(CongestionControl):
         wait.
         """
         time = gain * (self.minRTT or 1) + self._interval
-        return max(int(self.bandwidth * self._effort * time / self.mss) + 1, MIN_CWND)
+        return max(int(self.bandwidth * self._effort * time / self._size) + 1, MIN_CWND)
 
     def _move(self, now: int) -> None:
         if self.phase == "startup":

@@ -47,7 +47,7 @@ class PortStatistics:
 
     @ivar unreadable: Datagrams that could not be decrypted.
     @ivar strange: Datagrams that were not KCP, or for no session that there is.
-    @ivar refused: Sessions that there was no room for.
+    @ivar refused: Sessions that there was no room for, or the factory did not want.
     @ivar evicted: Sessions that had to make room for others.
     """
 

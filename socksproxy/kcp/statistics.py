@@ -3,7 +3,8 @@ What a session counts, under names that kcptun's users know from its SNMP
 lines where it has such a name.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields, replace
 
 
 @dataclass(slots=True)
@@ -65,3 +66,88 @@ class SessionStatistics:
         The share of the segments sent that had to be sent again, 0 to 1.
         """
         return self.retransSegs / self.outSegs if self.outSegs else 0.0
+
+    def add(self, other: "SessionStatistics") -> None:
+        """
+        Count another session's counters here, too.
+        """
+        for name in NAMES:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def snmp(self) -> dict[str, int]:
+        """
+        Give all of it under kcptun's names, or in their manner.
+        """
+        found = {shown: getattr(self, name) for name, shown in NAMES.items()}
+        found["RetransSegs"] = self.retransSegs
+        return found
+
+
+def _snmpName(name: str) -> str:
+    """
+    Write a counter's name as kcptun does.
+    """
+    for word in ("kcp", "fec"):
+        if name.startswith(word):
+            return word.upper() + name.removeprefix(word)
+    return name[0].upper() + name[1:]
+
+
+NAMES = {counter.name: _snmpName(counter.name) for counter in fields(SessionStatistics)}
+"""
+kcptun's names of counters, by ours.
+"""
+
+
+@dataclass(slots=True)
+class Totals:
+    """
+    What all sessions of a port, or of a client, come to.
+
+    @ivar activeOpens: Sessions that this side has begun.
+    @ivar passiveOpens: Sessions that the other side has begun.
+    @ivar currEstab: Sessions that there are.
+    @ivar maxConn: The most that there have been at a time.
+    @ivar ended: The counters of those that are over, in all.
+    """
+
+    activeOpens: int = 0
+    passiveOpens: int = 0
+    currEstab: int = 0
+    maxConn: int = 0
+    ended: SessionStatistics = field(default_factory=SessionStatistics)
+
+    def began(self, active: bool) -> None:
+        """
+        Count a session that begins.
+
+        @param active: This side has begun it.
+        """
+        self.activeOpens += active
+        self.passiveOpens += not active
+        self.currEstab += 1
+        self.maxConn = max(self.maxConn, self.currEstab)
+
+    def over(self, statistics: SessionStatistics) -> None:
+        """
+        Count a session that has ended.
+        """
+        self.currEstab -= 1
+        self.ended.add(statistics)
+
+    def snmp(self, live: Iterable[SessionStatistics]) -> dict[str, int]:
+        """
+        Give all of it under kcptun's names.
+
+        @param live: The counters of the sessions that there are.
+        """
+        counted = replace(self.ended)
+        for statistics in live:
+            counted.add(statistics)
+        return {
+            "ActiveOpens": self.activeOpens,
+            "PassiveOpens": self.passiveOpens,
+            "CurrEstab": self.currEstab,
+            "MaxConn": self.maxConn,
+            **counted.snmp(),
+        }

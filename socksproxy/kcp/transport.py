@@ -8,7 +8,9 @@ it had written has been acknowledged. Who needs to know that the other side has
 finished says so in a protocol of its own on top, as smux does.
 
 As with TCP, an application is never told of the end within a call of its own,
-and is given nothing more once it has asked for the end.
+and is given nothing more once it has asked for the end. Of a session in which
+the peer has sent something, it is told a few round trips later than it could
+be: the peer may have to be told once more that all has arrived.
 """
 
 from __future__ import annotations

@@ -1,0 +1,104 @@
+"""
+What goes on right now, as structured events for the log.
+
+Whoever has something to say gives L{State}s when it is asked, and asks those
+whom it has made itself: ports their sessions, endpoints their carriers. They
+are values, so that they can be written later, a few at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from zope.interface import Interface
+
+from socksproxy.events import log
+
+Numbers = Mapping[str, str | int | float]
+"""
+What there is to say, by its names.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """
+    What is known of one thing.
+
+    @ivar kind: What it is: C{listener}, C{connection}, C{kcp-port},
+        C{kcp-client}, C{kcp-session}, C{pool} or C{kcp-totals}.
+    @ivar name: Which one.
+    @ivar numbers: What there is to say of it.
+    """
+
+    kind: str
+    name: str
+    numbers: Numbers
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}: {shown(self.numbers)}"
+
+    def emit(self) -> None:
+        """
+        Log it: as text, and field by field.
+        """
+        log.info(
+            "State of {state}",
+            log_event="state",
+            state=self,
+            kind=self.kind,
+            name=self.name,
+            **self.numbers,
+        )
+
+
+class IReportsState(Interface):
+    """
+    Something that knows what goes on.
+    """
+
+    def report() -> Iterable[State]:
+        """
+        Tell it.
+        """
+
+
+class ICounts(Interface):
+    """
+    A protocol that has more to say of its connection than its transport knows.
+    """
+
+    def numbers() -> Numbers:
+        """
+        Tell it.
+        """
+
+
+def reportOf(thing: object) -> Iterator[State]:
+    """
+    Ask something that may have nothing to say.
+    """
+    if IReportsState.providedBy(thing):
+        yield from thing.report()  # type: ignore[attr-defined]
+
+
+def numbersOf(protocol: object) -> Numbers:
+    """
+    Ask a protocol, or the one that it wraps.
+    """
+    inner = getattr(protocol, "wrappedProtocol", protocol)
+    numbers: Numbers = inner.numbers() if ICounts.providedBy(inner) else {}
+    return numbers
+
+
+def shown(numbers: Numbers) -> str:
+    """
+    Write numbers for people, who do not want to read what is nothing.
+    """
+    pieces = [
+        f"{name} {value:.3f}" if isinstance(value, float) else f"{name} {value}"
+        for name, value in numbers.items()
+        if value not in (0, "", "-")
+    ]
+    return ", ".join(pieces) or "nothing"
