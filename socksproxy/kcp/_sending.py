@@ -19,6 +19,11 @@ from socksproxy.kcp.statistics import SessionStatistics
 
 MAX_FRAGMENTS = 255
 
+TRIES = 5
+"""
+How often a segment can be sent to somebody who has not acknowledged anything.
+"""
+
 PACED_GAIN = 1.25
 """
 How much faster than a window in a round trip a paced sender is.
@@ -175,10 +180,11 @@ class Sending:
     def _numberOnCredit(self, credit: int, room: int, rmtWnd: int) -> int:
         """
         Give numbers to what may be sent to somebody who may be somewhere else.
-        As much credit again is kept, since it may have to be sent again.
+        Credit is kept for sending it again some times: once it is spent, and
+        the acknowledgement is lost, neither side says another word.
         """
         queue = self._queue
-        credit = (credit - self._reserved) // 2
+        credit, tries = self._budget(credit)
         count = 0
         while queue and count < room:
             piece = self._cheap(credit, rmtWnd)
@@ -190,8 +196,21 @@ class Sending:
             count += 1
             cost = len(data) + HEAD_SIZE + self.overhead
             credit -= cost
-            self._reserved += cost
+            self._reserved += (tries - 1) * cost
         return count
+
+    def _budget(self, credit: int) -> tuple[int, int]:
+        """
+        Say what may be spent on segments with new numbers.
+
+        @param credit: Octets.
+        @return: Octets, and how often there will be credit to send them.
+        """
+        credit -= self._reserved
+        for tries in range(TRIES, 2, -1):
+            if credit // tries > HEAD_SIZE + self.overhead:
+                return credit // tries, tries
+        return credit // 2, 2
 
     def _cheap(self, credit: int, rmtWnd: int) -> tuple[int, bytes] | None:
         """
@@ -343,7 +362,7 @@ class Sending:
             return True
         if self._postponed and HEAD_SIZE + len(self._postponed[0].data) <= credit:
             return True
-        space = (credit - self._reserved) // 2 - HEAD_SIZE - self.overhead
+        space = self._budget(credit)[0] - HEAD_SIZE - self.overhead
         return withQueue and self._isAffordable(space, rmtWnd)
 
     def _rate(self) -> float | None:

@@ -52,7 +52,11 @@ FIRST_PROBE = 500
 Milliseconds after which a closed window is asked about first.
 """
 
-MAX_PROBE = 120000
+MAX_PROBE = 10000
+"""
+Milliseconds between two such questions at the most. kcp-go waits up to two
+minutes, which is how long a lost answer can then hold things up.
+"""
 
 CHUNK = 65536
 """

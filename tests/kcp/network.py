@@ -11,6 +11,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocol
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
+from twisted.logger import LogEvent
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -26,6 +27,7 @@ from socksproxy.kcp.crypt import PacketCipher, cipherFor, deriveKey
 from socksproxy.kcp.endpoints import CLIENT_TIMERS
 from socksproxy.kcp.fec import FECEncoder
 from socksproxy.testing import DatagramNetwork
+from tests.logs import texts
 
 HOST, PORT = "10.0.0.1", 29900
 """
@@ -324,6 +326,13 @@ def shards(
     for _ in range(before):
         encoder.encode([b"\0" * 24] * data, 0)
     return encoder.encode(list(payloads), 0)
+
+
+def complaints(events: list[LogEvent]) -> list[str]:
+    """
+    Give the lines about datagrams that were not taken.
+    """
+    return [line for line in texts(events) if " datagrams from " in line]
 
 
 def pattern(size: int, seed: int = 1) -> bytes:

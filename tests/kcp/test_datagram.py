@@ -19,9 +19,10 @@ from tests.kcp.network import (
     Echo,
     KCPNetworkTests,
     Stranger,
+    complaints,
     shards,
 )
-from tests.logs import captured, texts
+from tests.logs import captured
 
 ONE, TWO = 0x01010101, 0x02020202
 DIGITS = b"0123456789"
@@ -405,10 +406,10 @@ class StrayTests(SessionsTests):
         with captured() as events:
             stranger.say(OUT_OF_BAND)
             self.settle()
-            self.assertEqual(texts(events), [])
+            self.assertEqual(complaints(events), [])
             self.stranger("10.0.0.8").say(OUT_OF_BAND)
             self.settle()
-        self.assertEqual(len(texts(events)), 1)
+        self.assertEqual(len(complaints(events)), 1)
 
 
 class AfterTheEndTests(SessionsTests):
@@ -442,7 +443,7 @@ class AfterTheEndTests(SessionsTests):
                 stranger.say(opening, segment(PUSH, conv=ONE, sn=1, data=b"y"))
                 self.settle(30)
         self.assertEqual((self.server.sessions, stranger.answers), ({}, []))
-        self.assertEqual(texts(events), [])
+        self.assertEqual(complaints(events), [])
         self.settle(61)
         stranger.say(opening)
         self.settle()
@@ -496,8 +497,8 @@ class RebindingTests(SessionsTests):
         self.assertTrue(client.lost)
         self.assertEqual(len(self.factory.made), 1)
         self.assertGreater(self.server.counted.strange, 3)
-        self.assertTrue(all("has the peer moved?" in line for line in texts(events)))
-        self.assertTrue(texts(events))
+        self.assertTrue(all("has the peer moved?" in line for line in complaints(events)))
+        self.assertTrue(complaints(events))
 
 
 def _conv(session: KCPTransport) -> bytes:

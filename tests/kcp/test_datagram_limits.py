@@ -29,10 +29,11 @@ from tests.kcp.network import (
     KCPNetworkTests,
     Recorder,
     Stranger,
+    complaints,
     pattern,
     shards,
 )
-from tests.logs import captured, texts
+from tests.logs import captured
 
 
 class Talkative(Recorder):
@@ -70,7 +71,13 @@ class LimitsTests(KCPNetworkTests):
         self.factory = Counting(build)
         cipher = cipherFor(crypt, deriveKey(KEY))
         self.server = KCPServerProtocol(
-            self.network, self.factory, config, cipher, timers, sessions, perHost
+            self.network,
+            self.factory,
+            config,
+            cipher,
+            timers,
+            maxSessions=sessions,
+            maxSessionsPerHost=perHost,
         )
         listenBatches(self.network, PORT, self.server, interface=HOST)
         return self.server
@@ -109,7 +116,7 @@ class SessionLimitTests(LimitsTests):
             for port in range(6):
                 self.opens("192.0.2.1", 4000 + port)
         self.assertEqual((len(self.factory.made), self.server.counted.refused), (3, 3))
-        self.assertIn("too many sessions", texts(events)[0])
+        self.assertIn("too many sessions", complaints(events)[0])
         self.factory.made[0].transport.abortConnection()
         self.settle(0)
         self.opens("192.0.2.1", 5000)
@@ -208,7 +215,7 @@ class MemoryTests(LimitsTests):
                 self.server.batchReceived(batch)
                 self.network.advance(0.01)
         # A second's worth.
-        self.assertLessEqual(len(texts(events)), 16 * (count // 100_000 + 1))
+        self.assertLessEqual(len(complaints(events)), 16 * (count // 100_000 + 1))
 
     def test_noise(self) -> None:
         """

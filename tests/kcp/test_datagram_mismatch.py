@@ -13,8 +13,8 @@ from twisted.internet.error import ConnectionLost
 from socksproxy.kcp import CIPHERS
 from socksproxy.kcp.datagram import NOT_KCP, UNKNOWN, UNREADABLE
 from tests.kcp.blocks import PUSH, segment
-from tests.kcp.network import OPENING, PLAIN, REDUNDANT, KCPNetworkTests
-from tests.logs import captured, texts
+from tests.kcp.network import OPENING, PLAIN, REDUNDANT, KCPNetworkTests, complaints
+from tests.logs import captured
 
 SECONDS = 31
 
@@ -42,7 +42,7 @@ class MismatchTests(KCPNetworkTests):
             way for (source, _), way in self.network.directions.items() if source[1] == 29900
         ]
         self.assertEqual(answers, [])
-        lines = texts(events)
+        lines = complaints(events)
         self.assertTrue(0 < len(lines) <= SECONDS)
         return lines
 
@@ -117,8 +117,8 @@ class MismatchTests(KCPNetworkTests):
                     stranger.send(random.randbytes(length))
                 self.settle()
             self.assertEqual((self.factory.made, stranger.answers), ([], []))
-            self.assertEqual(len(texts(events)), 1)
-            self.assertIn(reason, texts(events)[0])
+            self.assertEqual(len(complaints(events)), 1)
+            self.assertIn(reason, complaints(events)[0])
             counted = self.server.counted
             self.assertEqual(counted.unreadable + counted.strange, 1500)
 
@@ -131,7 +131,7 @@ class MismatchTests(KCPNetworkTests):
             self.stranger().send(b"GET / HTTP/1.1\r\nHost: kcp.test\r\n\r\n")
             self.settle()
         self.assertEqual(
-            [re.sub("port [0-9]+", "port N", line) for line in texts(events)],
+            [re.sub("port [0-9]+", "port N", line) for line in complaints(events)],
             [f"KCP: 1 datagrams from 10.0.0.9 port N: {NOT_KCP}"],
         )
 
@@ -151,8 +151,8 @@ class MismatchTests(KCPNetworkTests):
             with captured() as events:
                 client.transport.write(bytes(30_000))
                 self.settle(0.5)
-            self.assertEqual(len(texts(events)), 1)
-            self.assertIn(UNKNOWN, texts(events)[0])
+            self.assertEqual(len(complaints(events)), 1)
+            self.assertIn(UNKNOWN, complaints(events)[0])
             self.assertEqual(self.server.sessions, {})
 
     def test_parityOfNobody(self) -> None:
@@ -163,7 +163,7 @@ class MismatchTests(KCPNetworkTests):
         with captured() as events:
             self.stranger().send(bytes.fromhex("0a000000f200") + bytes(40))
             self.settle()
-        self.assertIn(UNKNOWN, texts(events)[0])
+        self.assertIn(UNKNOWN, complaints(events)[0])
 
     def test_dualStack(self) -> None:
         """
@@ -175,7 +175,7 @@ class MismatchTests(KCPNetworkTests):
             self.server.batchReceived(
                 [(("::ffff:192.0.2.8", 4000), [segment(PUSH, data=b"x" * 100)])]
             )
-        self.assertIn("from 192.0.2.7 port 4000", texts(events)[0])
+        self.assertIn("from 192.0.2.7 port 4000", complaints(events)[0])
         peer = self.factory.made[0].transport.getPeer()
         self.assertEqual((peer.host, peer.port, peer.type), ("192.0.2.8", 4000, "UDP"))
         self.assertEqual(type(peer).__name__, "IPv4Address")
@@ -199,7 +199,7 @@ class ClientTests(KCPNetworkTests):
         with captured() as events:
             self.network.send(bytes(100), ("10.0.0.1", 29900), ("10.0.0.2", wire.port))
             self.settle()
-        self.assertIn(UNREADABLE, texts(events)[0])
+        self.assertIn(UNREADABLE, complaints(events)[0])
         self.assertEqual(client.transport.statistics.outPkts, sent)
         self.assertFalse(client.lost)
 
@@ -215,5 +215,5 @@ class ClientTests(KCPNetworkTests):
         with captured() as events:
             stranger.transport.write(bytes(100), ("10.0.0.2", wire.port))
             self.settle()
-        self.assertEqual((texts(events), stranger.answers), ([], []))
+        self.assertEqual((complaints(events), stranger.answers), ([], []))
         self.assertEqual(client.transport._owner.counted.strange, 1)

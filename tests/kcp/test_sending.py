@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from socksproxy.errors import LocalProtocolError
 from socksproxy.kcp._flight import Segment
 from socksproxy.kcp._segment import HEAD_SIZE
-from socksproxy.kcp._sending import MAX_FRAGMENTS, Sending
+from socksproxy.kcp._sending import MAX_FRAGMENTS, TRIES, Sending
 from socksproxy.kcp.congestion import CongestionControl, LossWindow
 from socksproxy.kcp.statistics import SessionStatistics
 from tests.kcp.blocks import configFor
@@ -373,15 +373,26 @@ class CreditTests(SynchronousTestCase):
         sending.credit, sending.overhead = credit, 20
         return sending
 
-    def test_half(self) -> None:
+    def test_part(self) -> None:
         """
-        Half of the credit is used, for a piece that fits.
+        A part of the credit is used, for a piece that fits and can be sent
+        some times.
         """
-        sending = self.sending(200)
+        sending = self.sending(540)
         (segment,) = flush(sending)
         # What goes out with a datagram of its own costs 20 octets.
-        self.assertEqual(len(segment.data), (200 - 20) // 2 - 20 - HEAD_SIZE)
+        self.assertEqual(len(segment.data), (540 - 20) // TRIES - 20 - HEAD_SIZE)
         self.assertEqual(sending.queued, 4)
+
+    def test_fewerTries(self) -> None:
+        """
+        With little credit there are fewer tries, and two at least.
+        """
+        for credit, tries in ((180, 4), (140, 3), (132, 2), (90, 2)):
+            sending = self.sending(20 + credit)
+            (segment,) = flush(sending)
+            cost = 20 + HEAD_SIZE + len(segment.data)
+            self.assertEqual((cost, sending._reserved), (credit // tries, (tries - 1) * cost))
 
     def test_nothing(self) -> None:
         """
@@ -404,7 +415,7 @@ class CreditTests(SynchronousTestCase):
         """
         Several segments go if there is credit for them.
         """
-        sending = self.sending(2 * (SIZE + 20) * 2 + 20)
+        sending = self.sending(TRIES * (SIZE + 20) * 2 + 20)
         self.assertEqual([len(segment.data) for segment in flush(sending)], [MSS, MSS])
 
     def test_kept(self) -> None:
@@ -413,11 +424,11 @@ class CreditTests(SynchronousTestCase):
         """
         sending = self.sending(20 + 1000)
         flush(sending)
-        self.assertEqual(sending._reserved, 500)
-        sending.credit = 20 + 500 + 87
+        self.assertEqual(sending._reserved, 800)
+        sending.credit = 20 + 800 + 87
         self.assertEqual(sending.nextDeadline(PLENTY, NOW), 200)
         self.assertEqual(flush(sending), [])
-        sending.credit = 20 + 500 + 90
+        sending.credit = 20 + 800 + 90
         self.assertEqual(sending.nextDeadline(PLENTY, NOW), 0)
         self.assertEqual([len(segment.data) for segment in flush(sending)], [1])
 
@@ -432,15 +443,15 @@ class CreditTests(SynchronousTestCase):
         A message gets a fragment more when there is credit for a part of the
         first one only; others are not cut.
         """
-        sending = self.sending(200, stream=False)
+        sending = self.sending(540, stream=False)
         (first,) = flush(sending)
-        self.assertEqual((first.frg, len(first.data)), (4, 46))
+        self.assertEqual((first.frg, len(first.data)), (4, 60))
         sending.credit = 200
         self.assertEqual(flush(sending), [])
         sending.credit = None
         rest = flush(sending)
         self.assertEqual([segment.frg for segment in rest], [3, 2, 1, 0])
-        self.assertEqual(sum(len(segment.data) for segment in rest), 4 * MSS - 46)
+        self.assertEqual(sum(len(segment.data) for segment in rest), 4 * MSS - 60)
 
     def test_messageThatFits(self) -> None:
         """
@@ -453,11 +464,11 @@ class CreditTests(SynchronousTestCase):
 
     def test_repetition(self) -> None:
         """
-        A repetition has the other half, and waits if that is not enough.
+        A repetition has the rest, and waits if that is not enough.
         """
         sending = self.sending(200)
         flush(sending)
-        sending.credit = 60
+        sending.credit = 40
         self.assertEqual(flush(sending, NOW + 200), [])
         self.assertIsNone(sending.nextDeadline(0, NOW + 200))
         sending.credit = 200
@@ -466,7 +477,7 @@ class CreditTests(SynchronousTestCase):
 
     def test_pacedOnCredit(self) -> None:
         """
-        Half of the credit is not half of what the pace allows.
+        A part of the credit is not a part of what the pace allows.
         """
         sending = self.sending(100_000, ratelimit=1240)
         self.assertEqual(numbers(flush(sending)), [0])

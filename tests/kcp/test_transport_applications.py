@@ -30,6 +30,7 @@ from tests.kcp.network import (
     Echo,
     KCPNetworkTests,
     Recorder,
+    complaints,
     pattern,
 )
 from tests.logs import captured, texts
@@ -175,6 +176,30 @@ class FaultTests(KCPNetworkTests):
         self.assertEqual(self.faults(), 1)
         self.assertEqual(len(self.server.sessions), 1)
 
+    def test_ownFault(self) -> None:
+        """
+        A fault of the session itself, in what it takes or what it sends, ends
+        that session alone.
+        """
+
+        def broken(*arguments: object) -> None:
+            raise ZeroDivisionError
+
+        for name in ("input", "batches"):
+            self.factory.build = Echo
+            client = self.connect(timers=SessionTimers(dead=5))
+            client.transport.write(OPENING)
+            self.settle()
+            faulty = self.factory.made[-1]
+            setattr(faulty.transport.pipeline, name, broken)
+            self.other.received.clear()
+            client.transport.write(b"bad")
+            self.other.transport.write(b"good")
+            self.settle()
+            self.assertEqual(self.faults(), 1)
+            self.assertIsInstance(faulty.reason, ZeroDivisionError)
+            self.assertEqual(bytes(self.other.received), b"good")
+
     def test_factory(self) -> None:
         """
         A factory that raises refuses the session, and is asked once.
@@ -199,7 +224,7 @@ class FaultTests(KCPNetworkTests):
         with captured() as events:
             self.meets(lambda: asked.append(1))
             self.settle(10)
-        self.assertEqual((len(asked), texts(events)), (1, []))
+        self.assertEqual((len(asked), complaints(events)), (1, []))
         self.assertEqual((len(self.server.sessions), self.server.counted.refused), (1, 1))
 
 
