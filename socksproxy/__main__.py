@@ -69,6 +69,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     check.add_argument("--json", action="store_true", help="print JSON")
     check.set_defaults(command=_check)
+    importing = commands.add_parser(
+        "import",
+        help="tell what to type in place of kcptun",
+        description="Read the configuration that kcptun takes with -c, and print the command that"
+        " does the same. What is different is said on standard error. The key is not printed.",
+    )
+    importing.add_argument("path", metavar="PATH", help="the JSON file")
+    importing.add_argument(
+        "--role", choices=("client", "server"), help="whose it is, if it has no address to tell"
+    )
+    importing.add_argument(
+        "--key-file", metavar="PATH", help="write the key to this new file, for you alone to read"
+    )
+    importing.set_defaults(command=_import)
     return parser
 
 
@@ -77,6 +91,24 @@ def _check(options: argparse.Namespace) -> int:
     from socksproxy.check.report import check
 
     return check(options.url, options.target, options.udp_target, options.timeout, options.json)
+
+
+def _import(options: argparse.Namespace) -> int:
+    # KCP is only for this one.
+    from socksproxy.kcp.importing import readConfiguration, writeKey
+    from socksproxy.kcp.translation import KEY_FILE, importConfiguration
+
+    keyFile = options.key_file or KEY_FILE
+    settings = readConfiguration(options.path)
+    imported = importConfiguration(settings, options.role, keyFile)
+    if options.key_file:
+        writeKey(keyFile, imported.key)
+    elif imported.key is not None:
+        print(f"key: write it to {keyFile}, or have it written with --key-file", file=sys.stderr)
+    for remark in imported.remarks:
+        print(remark, file=sys.stderr)
+    print(imported.command)
+    return 0
 
 
 def _passwd(options: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ whose text stays as it is, so that fail2ban and the like can rely on it.
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from dataclasses import fields as dataclass_fields
 
@@ -30,6 +31,34 @@ def printable(octets: bytes) -> str:
         for octet in octets[:MAX_SHOWN]
     )
     return shown + "..." if len(octets) > MAX_SHOWN else shown
+
+
+class Ration:
+    """
+    Lets through so many lines in a period, of those that strangers can cause
+    as often as they like.
+    """
+
+    def __init__(self, most: int = 16, period: float = 1.0) -> None:
+        """
+        @param most: How many.
+        @param period: Seconds.
+        """
+        self._period = period
+        self._taken: deque[float] = deque(maxlen=most)
+
+    def take(self, now: float) -> bool:
+        """
+        Take a line, if there is one left.
+
+        @param now: Seconds.
+        """
+        taken = self._taken
+        # A clock may have been set back.
+        if len(taken) == taken.maxlen and 0 <= now - taken[0] < self._period:
+            return False
+        taken.append(now)
+        return True
 
 
 @dataclass(slots=True)

@@ -33,6 +33,8 @@ class ClientOrigin:
     @ivar peer: The client's address as the listener tells it.
     @ivar source: What stands for the client where it is counted: its IPv4
         address, its IPv6 /64 network, or C{"unix"}.
+    @ivar keyed: The client has the key of its listener, or else it would not
+        have been heard.
     """
 
     protocol: str
@@ -40,6 +42,7 @@ class ClientOrigin:
     local: bool
     peer: IAddress
     source: str
+    keyed: bool = False
 
 
 Received = Callable[[bytes, Destination], None]

@@ -5,6 +5,7 @@ The ports that a proxy listens on, and what it can say about them.
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
@@ -19,6 +20,7 @@ from socksproxy.errors import ConfigurationError
 from socksproxy.events import log
 from socksproxy.inbound import Inbound, shownAddress
 from socksproxy.relay.leg import addressAndPort
+from socksproxy.state import State, reportOf
 
 BACKLOG = 1024
 """
@@ -36,18 +38,23 @@ class ProxyPort:
 
     @ivar description: Its endpoint string, fit to be shown.
     @ivar inbound: What its connections share.
-    @ivar keyed: Only who has a key gets in.
     """
 
     def __init__(self, description: str, inbound: Inbound) -> None:
         self.description = description
         self.inbound = inbound
-        self.keyed = False
         self._port: IListeningPort | None = None
         self._failure: str | None = None
         self._late = False
         self._stopped = False
         self._pid = 0
+
+    @property
+    def keyed(self) -> bool:
+        """
+        Only who has a key gets in.
+        """
+        return self.inbound.keyed
 
     def start(self, listening: Deferred[IListeningPort]) -> None:
         """
@@ -74,7 +81,7 @@ class ProxyPort:
             _lengthenBacklog(port)
         address = port.getHost()
         self.inbound.local = not self.inbound.balanced and _isLocal(address)
-        self.keyed = bool(getattr(port, "keyed", False))
+        self.inbound.keyed = bool(getattr(port, "keyed", False))
         return None
 
     def claim(self) -> None:
@@ -96,6 +103,16 @@ class ProxyPort:
         if port is None:
             return succeed(None)
         return maybeDeferred(port.stopListening)
+
+    def report(self) -> Iterator[State]:
+        """
+        Tell of its connections, and what the port itself has to say.
+        """
+        connections = list(self.inbound.connections)
+        yield State("listener", self.description, {"connections": len(connections)})
+        for connection in connections:
+            yield connection.state()
+        yield from reportOf(self._port)
 
     def where(self) -> str:
         """

@@ -40,6 +40,7 @@ from socksproxy.outbound.direct import DirectOutbound
 from socksproxy.outbound.hops import Chain
 from socksproxy.policy.rules import AnyAddress, PublicAddresses
 from socksproxy.ports import ProxyPort, reasonOf
+from socksproxy.state import State, totalOf
 
 BALANCED = "haproxy:"
 """
@@ -167,6 +168,17 @@ class ProxyService(Service):
         for listener in self._ports:
             for connection in list(listener.inbound.connections):
                 connection.abort("shut down")
+
+    def report(self) -> list[State]:
+        """
+        Tell what goes on: the listeners with their connections, the sessions
+        that there are on either side, and what all of KCP comes to.
+        """
+        states = [state for listener in self._listeners for state in listener.report()]
+        states += self._forwarded.report()
+        if self._chain is not None:
+            states += self._chain.report()
+        return states + totalOf(states)
 
     @property
     def _ports(self) -> list[ProxyPort]:

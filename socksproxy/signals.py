@@ -6,14 +6,16 @@ What the daemon does on signals.
 - SIGINT (Ctrl-C): end at once.
 - SIGHUP: open the log files by their names again.
 - SIGUSR1: begin new log files.
+- SIGUSR2: log what goes on.
 
-Twisted has no handlers for the last two, so that they would kill a process in
+Twisted has no handlers for the last three, so that they would kill a process in
 the foreground.
 """
 
 from __future__ import annotations
 
 import signal
+from collections import deque
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -24,6 +26,12 @@ from twisted.internet.defer import Deferred
 from socksproxy.events import log
 from socksproxy.log import reopenLogs, rotateLogs
 from socksproxy.service import ProxyService
+from socksproxy.state import State
+
+LINES_AT_ONCE = 50
+"""
+Lines of a report after which others have their turn.
+"""
 
 Handler = Callable[[int, FrameType | None], Any] | int | None
 
@@ -43,6 +51,7 @@ class SignalService(Service):
         self._proxy = proxy
         self._previous: dict[int, Handler] = {}
         self._terminated = False
+        self._states: deque[State] = deque()
 
     def startService(self) -> None:
         """
@@ -67,6 +76,7 @@ class SignalService(Service):
             (signal.SIGINT, self._interrupt),
             (signal.SIGHUP, self._hangUp),
             (signal.SIGUSR1, self._rotate),
+            (signal.SIGUSR2, self._report),
         ):
             self._previous[number] = signal.signal(number, self._inReactor(function))
 
@@ -113,3 +123,21 @@ class SignalService(Service):
     def _rotate(self) -> None:
         rotateLogs()
         log.info("Received SIGUSR1, new log begun")
+
+    def _report(self) -> None:
+        if self._states:
+            log.info("Received SIGUSR2 while the last report is still being written")
+            return
+        log.info("Received SIGUSR2, the state of everything follows")
+        # As it is now, though it takes a while to write.
+        self._states.extend(self._proxy.report())
+        self._writeReport()
+
+    def _writeReport(self) -> None:
+        states = self._states
+        for _ in range(min(len(states), LINES_AT_ONCE)):
+            states.popleft().emit()
+        if states:
+            self._reactor.callLater(0, self._writeReport)
+        else:
+            log.info("End of the state")

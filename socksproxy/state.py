@@ -8,12 +8,16 @@ are values, so that they can be written later, a few at a time.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
+from twisted.internet.address import IPv4Address, IPv6Address
 from zope.interface import Interface
 
 from socksproxy.events import log
+from socksproxy.relay.leg import outermost
 
 Numbers = Mapping[str, str | int | float]
 """
@@ -26,8 +30,9 @@ class State:
     """
     What is known of one thing.
 
-    @ivar kind: What it is: C{listener}, C{connection}, C{kcp-port},
-        C{kcp-client}, C{kcp-session}, C{pool} or C{kcp-totals}.
+    @ivar kind: What it is: C{listener}, C{connection}, C{mux-session},
+        C{kcp-session}, C{kcp-port} for all sessions of a listener, or
+        C{kcp-client} for all that lead to one place, and C{totals} for both.
     @ivar name: Which one.
     @ivar numbers: What there is to say of it.
     """
@@ -80,7 +85,18 @@ def reportOf(thing: object) -> Iterator[State]:
     Ask something that may have nothing to say.
     """
     if IReportsState.providedBy(thing):
-        yield from thing.report()  # type: ignore[attr-defined]
+        yield from thing.report()
+
+
+def totalOf(states: Iterable[State]) -> list[State]:
+    """
+    Add up what ports and clients of KCP have counted, if there are any.
+    """
+    total: Counter[str] = Counter()
+    for state in states:
+        if state.kind in ("kcp-port", "kcp-client"):
+            total.update(cast(Mapping[str, int], state.numbers))
+    return [State("totals", "KCP", total)] if total else []
 
 
 def numbersOf(protocol: object) -> Numbers:
@@ -90,6 +106,16 @@ def numbersOf(protocol: object) -> Numbers:
     inner = getattr(protocol, "wrappedProtocol", protocol)
     numbers: Numbers = inner.numbers() if ICounts.providedBy(inner) else {}
     return numbers
+
+
+def placeOf(address: object) -> str:
+    """
+    Write an address, or that of what carries it, for people.
+    """
+    end: Any = outermost(address)
+    if not isinstance(end, IPv4Address | IPv6Address):
+        return str(end)
+    return f"[{end.host}]:{end.port}" if ":" in end.host else f"{end.host}:{end.port}"
 
 
 def shown(numbers: Numbers) -> str:

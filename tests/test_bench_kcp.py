@@ -276,6 +276,7 @@ class TestLayers:
             ("socksproxy/kcp/fec.py", "FEC"),
             ("socksproxy/kcp/port.py", "port"),
             ("socksproxy/kcp/transport.py", "sessions"),
+            ("socksproxy/smux/transport.py", "smux"),
             ("socksproxy/relay/pump.py", "application"),
             ("bench/kcp/applications.py", "application"),
             ("site-packages/twisted/internet/base.py", "reactor"),

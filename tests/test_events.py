@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from twisted.logger import LogLevel, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
-from socksproxy.events import MAX_SHOWN, AccessRecord, authenticationFailed, printable
+from socksproxy.events import MAX_SHOWN, AccessRecord, Ration, authenticationFailed, printable
 from tests.logs import captured
 
 
@@ -245,3 +245,26 @@ class AuthenticationFailedTests(SynchronousTestCase):
         text = formatEvent(events[0])
         self.assertNotIn("\n", text)
         self.assertEqual(text.count("Authentication failure from "), 1)
+
+
+class RationTests(SynchronousTestCase):
+    """
+    Tests for L{Ration}.
+    """
+
+    def test_period(self) -> None:
+        """
+        In any period of this length no more are let through.
+        """
+        ration = Ration(most=2, period=1.0)
+        taken = [ration.take(now) for now in (10.0, 10.5, 10.6, 10.9, 11.0, 11.1, 11.5, 11.6)]
+        self.assertEqual(taken, [True, True, False, False, True, False, True, False])
+
+    def test_clockSetBack(self) -> None:
+        """
+        A clock that is set back does not silence what comes then.
+        """
+        ration = Ration(most=1)
+        self.assertTrue(ration.take(5000.0))
+        self.assertTrue(ration.take(1000.0))
+        self.assertFalse(ration.take(1000.5))

@@ -217,6 +217,17 @@ class LoginTests(SynchronousTestCase):
             ],
         )
 
+    def test_keyed(self) -> None:
+        """
+        It says, too, that only those come in there who have a key.
+        """
+        for keyed in (False, True):
+            realm = SoleUser()
+            proxy = MemoryProxy(realm=realm)
+            proxy.inbound.keyed = keyed
+            proxy.clientAt("192.0.2.1").peerSends(NO_AUTHENTICATION)
+            self.assertEqual([getattr(mind, "keyed", None) for mind in realm.minds], [keyed])
+
     def test_logout(self) -> None:
         """
         A session lasts as long as its connection.

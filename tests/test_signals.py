@@ -16,13 +16,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 from socksproxy import log
+from socksproxy.events import log as eventLog
 from socksproxy.log import LogFile
-from socksproxy.signals import SignalService
+from socksproxy.signals import LINES_AT_ONCE, SignalService
+from socksproxy.state import State
 from tests.files import temporaryFolder
 from tests.logs import atLevel, captured, texts
 from tests.memoryreactor import MemoryReactor
 
-HANDLED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1}
+HANDLED = {signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
 
 
 class Proxy:
@@ -31,12 +33,20 @@ class Proxy:
 
     @ivar drain: As of a real one.
     @ivar aborted: How often everything has been cut off.
+    @ivar states: What it has to say.
     """
 
     drain = 30.0
 
     def __init__(self) -> None:
         self.aborted = 0
+        self.states: list[State] = []
+
+    def report(self) -> list[State]:
+        """
+        Tell it.
+        """
+        return self.states
 
     def abortConnections(self) -> None:
         """
@@ -59,6 +69,7 @@ class SignalTestCase(SynchronousTestCase):
             signal.SIGINT: self.reactorHandler,
             signal.SIGHUP: signal.SIG_DFL,
             signal.SIGUSR1: None,
+            signal.SIGUSR2: signal.SIG_DFL,
         }
         self.handlers = dict(self.before)
         self.reactorSaw: list[int] = []
@@ -272,3 +283,84 @@ class LogSignalTests(SignalTestCase):
         for number in (signal.SIGHUP, signal.SIGUSR1):
             self.send(number)
         self.assertEqual((self.reactor.stopped, self.proxy.aborted), (0, 0))
+
+
+class StateSignalTests(SignalTestCase):
+    """
+    SIGUSR2, which logs what goes on.
+    """
+
+    def setUp(self) -> None:
+        """
+        Have the reactor run.
+        """
+        super().setUp()
+        self.reactor.run()
+
+    def states(self, count: int) -> list[str]:
+        """
+        Have so many things to tell.
+
+        @return: Their lines.
+        """
+        self.proxy.states = [State("listener", str(n), {"connections": n}) for n in range(count)]
+        return [f"State of {state}" for state in self.proxy.states]
+
+    def test_states(self) -> None:
+        """
+        Each makes a line, between one that begins and one that ends the
+        report, and nothing is stopped.
+        """
+        expected = self.states(3)
+        with captured() as events:
+            self.send(signal.SIGUSR2)
+        first, *lines, last = texts(events)
+        self.assertEqual(lines, expected)
+        self.assertIn("SIGUSR2", first)
+        self.assertEqual(last, "End of the state")
+        self.assertEqual((self.reactor.stopped, self.proxy.aborted), (0, 0))
+
+    def test_nothing(self) -> None:
+        """
+        Where there is nothing to tell it ends at once.
+        """
+        with captured() as events:
+            self.send(signal.SIGUSR2)
+        self.assertEqual(texts(events)[1:], ["End of the state"])
+
+    def test_many(self) -> None:
+        """
+        Of many only so many are written before others have their turn. All are
+        told as they were when the signal came.
+        """
+        expected = self.states(3 * LINES_AT_ONCE)
+
+        def other() -> None:
+            eventLog.info("another's turn")
+            self.proxy.states.clear()
+
+        with captured() as events:
+            self.handlers[signal.SIGUSR2](signal.SIGUSR2, None)
+            self.reactor.callLater(0, other)
+            self.reactor.advance(0)
+        _, *lines, last = texts(events)
+        self.assertEqual(lines.index("another's turn"), LINES_AT_ONCE)
+        lines.remove("another's turn")
+        self.assertEqual((lines, last), (expected, "End of the state"))
+
+    def test_again(self) -> None:
+        """
+        A second signal does not begin a second report before the first has
+        been written; afterwards it does.
+        """
+        expected = self.states(LINES_AT_ONCE + 1)
+        with captured() as events:
+            for _ in range(2):
+                self.handlers[signal.SIGUSR2](signal.SIGUSR2, None)
+            self.reactor.advance(0)
+        lines = texts(events)
+        self.assertEqual([line for line in lines if line.startswith("State of")], expected)
+        self.assertTrue(any("still being written" in line for line in lines))
+        with captured() as events:
+            self.send(signal.SIGUSR2)
+        self.assertEqual(texts(events)[1:-1], expected)

@@ -28,8 +28,9 @@ KCPTUN_SERVER = "kcptun-server"
 @dataclass(frozen=True)
 class Contender:
     """
-    @ivar kind: C{socksproxy}, C{joined} (the same between TCP connections, as
-        kcptun is), C{kcptun} or C{tcp}.
+    @ivar kind: C{socksproxy}, which is a bare session; C{tunnel}, the same with
+        streams that join TCP connections, as kcptun has them; C{kcptun}; or
+        C{tcp}.
     @ivar crypt: The cipher.
     @ivar fec: With forward error correction.
     @ivar control: The congestion control of TCP.
@@ -69,7 +70,7 @@ LOOPBACK: Mapping[str, Contender] = {
     f"{name}{'+fec' if fec else ''}": Contender(kind, crypt, fec)
     for name, kind, crypt in (
         *((f"socksproxy:{crypt}", "socksproxy", crypt) for crypt in CIPHERS),
-        ("socksproxy-tcp:aes-128", "joined", "aes-128"),
+        ("socksproxy-tunnel:aes-128", "tunnel", "aes-128"),
         ("kcptun:aes-128", "kcptun", "aes-128"),
     )
     for fec in (False, True)
@@ -224,7 +225,7 @@ def _between(stack: ExitStack, contender: Contender, place: Place, sessions: int
     entrance, exit_, port = (freePort() for _ in range(3))
     local = "127.0.0.1", "127.0.0.1"
     server, client = _streams(stack, contender, place, local, (exit_, entrance))
-    if contender.kind == "joined":
+    if contender.kind == "tunnel":
         leave = _peer(stack, "leave", contender, place.host, port, place.server, exit_)
         enter = _peer(stack, "enter", contender, place.host, port, place.client, entrance)
         for each in (leave, enter):

@@ -22,6 +22,7 @@ LAYERS = (
     "cipher",
     "port",
     "sessions",
+    "smux",
     "reactor",
     "application",
 )
@@ -104,6 +105,8 @@ def layerOf(file: str) -> str | None:
     path = PurePath(file)
     if "socksproxy" in path.parts and path.parent.name == "kcp":
         return _LAYER_OF.get(path.stem, "sessions")
+    if "socksproxy" in path.parts and path.parent.name == "smux":
+        return "smux"
     if "bench" in path.parts or path.parent.name == "relay":
         return "application"
     return "reactor" if "twisted" in path.parts else None

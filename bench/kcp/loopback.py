@@ -42,9 +42,9 @@ Seconds of echoes that do not count, and that do.
 
 COMPARED = [
     ("socksproxy:aes-128", "kcptun:aes-128"),
-    ("socksproxy-tcp:aes-128", "kcptun:aes-128"),
+    ("socksproxy-tunnel:aes-128", "kcptun:aes-128"),
     ("socksproxy:aes-128+fec", "kcptun:aes-128+fec"),
-    ("socksproxy-tcp:aes-128+fec", "kcptun:aes-128+fec"),
+    ("socksproxy-tunnel:aes-128+fec", "kcptun:aes-128+fec"),
 ]
 """
 Of which ratios are printed.

@@ -1,8 +1,8 @@
 """
 One end of ours, as a program: C{python -m bench.kcp.peer SETTINGS}.
 
-It is C{serve} or C{ask}, or for a session that carries TCP connections of
-others, C{leave} or C{enter}. Commands come as lines.
+It is C{serve} or C{ask}, or for a tunnel that carries TCP connections of
+others, as kcptun does, C{leave} or C{enter}. Commands come as lines.
 """
 
 from __future__ import annotations
@@ -23,6 +23,13 @@ from bench.kcp.applications import AnsweringFactory, Asking, Source
 from bench.kcp.layers import Sampler
 from socksproxy.kcp import KCPClientEndpoint, KCPConfig, KCPServerEndpoint
 from socksproxy.relay import Leg, Relay, RelayTimers
+from socksproxy.smux import SmuxConfig
+from socksproxy.smux.endpoints import MuxClientEndpoint, MuxServerEndpoint
+
+MUX = SmuxConfig(version=1)
+"""
+What Debian's kcptun speaks if it is not told otherwise.
+"""
 
 
 class Peer:
@@ -48,10 +55,12 @@ class Peer:
             return self._kcpServer().listen(self._answering)
         if settings["role"] == "leave":
             target = TCP4ClientEndpoint(reactor, "127.0.0.1", settings["tcpPort"])
-            return self._kcpServer().listen(_Joining(self, target))
+            carrier = self._kcpServer()
+            return MuxServerEndpoint(reactor, carrier, MUX).listen(_Joining(self, target))
         if settings["role"] == "enter":
             listening = TCP4ServerEndpoint(reactor, settings["tcpPort"], interface="127.0.0.1")
-            return listening.listen(_Joining(self, self._kcpClient()))
+            mux = MuxClientEndpoint(reactor, self._kcpClient(), MUX)
+            return listening.listen(_Joining(self, mux))
         return None
 
     def _kcpServer(self) -> KCPServerEndpoint:

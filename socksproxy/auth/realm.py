@@ -57,7 +57,7 @@ class ProxyRealm:
         avatar = ProxyAvatar(
             "-" if anonymous else printable(bytes(avatarId)),
             self._outboundFor(mind),
-            self._services.grantedTo(trusted=mind.local or not anonymous),
+            self._services.grantedTo(trusted=mind.local or mind.keyed or not anonymous),
             self._pending,
             mind.source,
         )

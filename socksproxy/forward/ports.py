@@ -4,7 +4,7 @@ The ports that a proxy forwards, each to its place.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ from socksproxy.outbound.hops import Chain
 from socksproxy.ports import ProxyPort, reasonOf
 from socksproxy.relay.datagrams import listenUDP
 from socksproxy.relay.leg import addressAndPort
+from socksproxy.state import State
 
 Listen = Callable[[str, Callable[[Inbound], InboundFactory]], ProxyPort]
 """
@@ -53,6 +54,9 @@ class _DatagramPort:
 
     def where(self) -> str:
         return f", at {shownAddress(self.port.getHost())}"
+
+    def report(self) -> Iterator[State]:
+        yield State("listener", self.description, {"clients": self.forwarder.clients})
 
     def stop(self) -> Deferred[Any]:
         self.forwarder.endAll("shut down")
@@ -87,6 +91,7 @@ class ForwardedPorts:
         self._outboundFor = outboundFor
         self._chain = chain
         self._ports: list[tuple[ProxyPort | _DatagramPort, str]] = []
+        self._targets: list[Target] = []
 
     @property
     def listeners(self) -> list[ProxyPort]:
@@ -128,6 +133,15 @@ class ForwardedPorts:
                     target=target,
                 )
 
+    def report(self) -> Iterator[State]:
+        """
+        Tell of the ports, and then what leads from them has to say.
+        """
+        for port, _ in self._ports:
+            yield from port.report()
+        for target in self._targets:
+            yield from target.report()
+
     def stop(self) -> Deferred[Any]:
         """
         Stop listening. Connections go on; for datagrams it is over.
@@ -138,6 +152,7 @@ class ForwardedPorts:
         target = self._targetOf(forward)
         listener = self._listen(forward.server, lambda inbound: ForwardFactory(inbound, target))
         self._ports.append((listener, target.description))
+        self._targets.append(target)
 
     def _targetOf(self, forward: StreamForward) -> Target:
         """

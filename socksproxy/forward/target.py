@@ -4,6 +4,7 @@ Where forwarded connections go to.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NoReturn, cast
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred, succeed
@@ -29,6 +30,7 @@ from socksproxy.outbound.direct import CONNECT_TIMEOUT
 from socksproxy.outbound.eyeballs import requestFailedFrom
 from socksproxy.relay import Leg
 from socksproxy.relay.leg import abort
+from socksproxy.state import State, reportOf
 
 
 class Target:
@@ -59,6 +61,12 @@ class Target:
         self._timeout = timeout
         self._factory = _securedLegs if tls else _legs
         self.description = description
+
+    def report(self) -> Iterator[State]:
+        """
+        Tell what the endpoint has to say.
+        """
+        return reportOf(self._endpoint)
 
     def connect(self) -> Deferred[Leg]:
         """

@@ -24,6 +24,7 @@ from socksproxy.policy.limits import Slot
 from socksproxy.relay import Leg
 from socksproxy.relay.leg import abort, endStream
 from socksproxy.relay.sockets import tuneSocket, writeThrough
+from socksproxy.state import Numbers, State
 
 PAUSE_AT = 65536
 """
@@ -204,6 +205,33 @@ class InboundConnection(Leg):
         self.note(reason)
         self.closing = True
         abort(self.transport)
+
+    def moved(self) -> tuple[int, int]:
+        """
+        Give the octets that have gone from the client to the target and back
+        so far.
+        """
+        return self.record.sent, self.record.received
+
+    def state(self) -> State:
+        """
+        Tell what goes on.
+        """
+        record = self.record
+        sent, received = self.moved()
+        numbers: Numbers = {
+            "listener": self.inbound.listener,
+            "protocol": record.protocol,
+            "user": record.user,
+            "command": record.command,
+            "destination": record.destination,
+            "address": record.address,
+            "result": record.result,
+            "sent": sent,
+            "received": received,
+            "seconds": round(self.inbound.clock.seconds() - self._accepted, 3),
+        }
+        return State("connection", shownAddress(self.peer), numbers)
 
     def finish(self) -> None:
         """

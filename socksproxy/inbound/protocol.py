@@ -94,7 +94,8 @@ class InboundProtocol(InboundConnection):
         @param protocol: The inbound protocol it speaks.
         """
         inbound, peer = self.inbound, self.peer
-        return ClientOrigin(protocol, inbound.listener, inbound.local, peer, sourceOf(peer))
+        source = sourceOf(peer)
+        return ClientOrigin(protocol, inbound.listener, inbound.local, peer, source, inbound.keyed)
 
     def login(self, credentials: ICredentials, protocol: str) -> Deferred[None]:
         """
@@ -265,6 +266,12 @@ class InboundProtocol(InboundConnection):
         if self._attempt is not None:
             self._attempt.cancel()
         super().clientLost(reason)
+
+    def moved(self) -> tuple[int, int]:
+        """
+        See L{InboundConnection.moved}.
+        """
+        return super().moved() if self._relay is None else self._relay.moved
 
     def shutDown(self) -> bool:
         """

@@ -48,6 +48,7 @@ class Inbound:
     @ivar listener: How logs name the listener.
     @ivar local: Clients come from this very host, over loopback or a UNIX
         socket.
+    @ivar keyed: Only clients come in who have the listener's key.
     @ivar balanced: Clients come through a load balancer which names them in
         a header, so that their addresses are not known at accept; set by
         L{BalancedFactory<socksproxy.inbound.proxyheader.BalancedFactory>}.
@@ -65,6 +66,7 @@ class Inbound:
     clock: IReactorTime
     listener: str = "-"
     local: bool = False
+    keyed: bool = field(default=False, init=False)
     balanced: bool = field(default=False, init=False)
     timers: InboundTimers = field(default_factory=InboundTimers)
     limits: ConnectionLimits = field(default_factory=ConnectionLimits)

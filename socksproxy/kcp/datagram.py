@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -28,6 +27,7 @@ from socksproxy.kcp._wakes import Wakes
 from socksproxy.kcp.config import KCPConfig
 from socksproxy.kcp.crypt import PacketCipher
 from socksproxy.kcp.diagnosis import Diagnosis
+from socksproxy.kcp.ledger import Ledger
 from socksproxy.kcp.pipeline import Pipeline
 from socksproxy.kcp.port import Address, Batch, BatchProtocol
 from socksproxy.kcp.transport import KCPTransport, SessionTimers
@@ -38,23 +38,6 @@ UNKNOWN = "not the beginning of a session: was this side restarted, or has the p
 TOO_MANY = "too many sessions"
 
 MAPPED = "::ffff:"
-
-
-@dataclass(slots=True)
-class PortStatistics:
-    """
-    What comes to a port and to no session.
-
-    @ivar unreadable: Datagrams that could not be decrypted.
-    @ivar strange: Datagrams that were not KCP, or for no session that there is.
-    @ivar refused: Sessions that there was no room for, or the factory did not want.
-    @ivar evicted: Sessions that had to make room for others.
-    """
-
-    unreadable: int = 0
-    strange: int = 0
-    refused: int = 0
-    evicted: int = 0
 
 
 def milliseconds(reactor: Any) -> Callable[[], int]:
@@ -74,19 +57,28 @@ class KCPProtocol(BatchProtocol):
 
     @ivar sessions: All sessions, by the peer's address and the conversation.
     @ivar counted: What went to no session.
+    @ivar ledger: What everything is counted in.
     """
 
     def __init__(
-        self, reactor: Any, config: KCPConfig, cipher: PacketCipher, timers: SessionTimers
+        self,
+        reactor: Any,
+        config: KCPConfig,
+        cipher: PacketCipher,
+        timers: SessionTimers,
+        ledger: Ledger | None = None,
     ) -> None:
         """
         @param reactor: An C{IReactorTime}.
         @param config: Settings for all sessions.
         @param cipher: The same on both sides.
         @param timers: What ends sessions.
+        @param ledger: What everything is counted in, if not for this port
+            alone.
         """
         self.sessions: dict[Key, KCPTransport] = {}
-        self.counted = PortStatistics()
+        self.ledger = Ledger() if ledger is None else ledger
+        self.counted = self.ledger.counted
         self._reactor = reactor
         self._config = config
         self._cipher = cipher
@@ -188,6 +180,7 @@ class KCPProtocol(BatchProtocol):
         session = KCPTransport(self, pipeline, host, peer, self._timers)
         self.sessions[key] = session
         self._addresses[session] = key
+        self.ledger.began(session, active=trusting)
         return session
 
     def touched(self, session: KCPTransport) -> None:
@@ -214,8 +207,10 @@ class KCPProtocol(BatchProtocol):
             del self._latest[address]
         self._wakes.set(session, None)
         self._touched.pop(session, None)
+        now = self._now()
         if not self._busy:
-            self._arm(self._now())
+            self._arm(now)
+        self.ledger.ended(session, now)
 
     def _serve(self) -> None:
         """
@@ -423,6 +418,7 @@ class KCPClientProtocol(KCPProtocol):
         config: KCPConfig,
         cipher: PacketCipher,
         timers: SessionTimers,
+        ledger: Ledger | None = None,
     ) -> None:
         """
         See L{KCPProtocol} for the rest.
@@ -431,7 +427,7 @@ class KCPClientProtocol(KCPProtocol):
             writes them.
         @param conversation: 32 bits that nobody else has chosen.
         """
-        super().__init__(reactor, config, cipher, timers)
+        super().__init__(reactor, config, cipher, timers, ledger)
         self._key = (address, conversation.to_bytes(4, "little"))
         self.peer = _udpAddress(address)
         self.stopped: Callable[[], object] | None = None

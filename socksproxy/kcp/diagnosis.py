@@ -3,9 +3,9 @@ Saying in the log what is wrong with datagrams that are not answered, without
 letting who sends them fill it.
 """
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 
-from socksproxy.events import log
+from socksproxy.events import Ration, log
 
 PERIOD = 1.0
 """
@@ -31,7 +31,7 @@ class Diagnosis:
     def __init__(self) -> None:
         # What each source has sent since its last line, the latest line last.
         self._sources: OrderedDict[str, tuple[float, int]] = OrderedDict()
-        self._lines: deque[float] = deque(maxlen=MAX_LINES)
+        self._ration = Ration(MAX_LINES, PERIOD)
 
     def report(self, now: float, host: str, port: int, reason: str, count: int) -> None:
         """
@@ -47,11 +47,10 @@ class Diagnosis:
         if known is not None:
             said, unsaid = known
             count += unsaid
-        if (known is not None and now - said < PERIOD) or self._isEnough(now):
+        if (known is not None and now - said < PERIOD) or not self._ration.take(now):
             if known is not None:
                 self._sources[host] = (said, count)
             return
-        self._lines.append(now)
         self._sources[host] = (now, 0)
         self._sources.move_to_end(host)
         if len(self._sources) > MAX_SOURCES:
@@ -63,7 +62,3 @@ class Diagnosis:
             port=port,
             reason=reason,
         )
-
-    def _isEnough(self, now: float) -> bool:
-        lines = self._lines
-        return len(lines) == MAX_LINES and now - lines[0] < PERIOD

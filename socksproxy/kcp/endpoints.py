@@ -25,7 +25,7 @@ which there is another layer.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from socket import AF_INET6, if_nametoindex, inet_ntop
 from typing import Any, NoReturn
 
@@ -57,8 +57,10 @@ from socksproxy.kcp.config import KCPConfig
 from socksproxy.kcp.crypt import CIPHERS, DEFAULT_SALT, PacketCipher, cipherFor, deriveKey
 from socksproxy.kcp.datagram import KCPClientProtocol, KCPServerProtocol
 from socksproxy.kcp.fec import OVERHEAD
+from socksproxy.kcp.ledger import Ledger
 from socksproxy.kcp.port import BUFFER_SIZE, BatchProtocol, IBatchTransport, listenBatches
 from socksproxy.kcp.transport import SessionTimers
+from socksproxy.state import IReportsState, State, placeOf
 
 DEFAULT_CIPHER = "aes"
 
@@ -177,7 +179,7 @@ class KCPServerEndpoint(_KCPEndpoint):
         return listening
 
 
-@implementer(IListeningPort)
+@implementer(IListeningPort, IReportsState)
 class KCPListeningPort:
     """
     A UDP port that takes sessions.
@@ -225,8 +227,14 @@ class KCPListeningPort:
         """
         return self._port.getHost()
 
+    def report(self) -> Iterator[State]:
+        """
+        See L{IReportsState}.
+        """
+        return self.protocol.ledger.report("kcp-port", placeOf(self.getHost()))
 
-@implementer(IStreamClientEndpoint)
+
+@implementer(IStreamClientEndpoint, IReportsState)
 class KCPClientEndpoint(_KCPEndpoint):
     """
     Begins sessions with a server, each from a UDP port of its own.
@@ -261,6 +269,7 @@ class KCPClientEndpoint(_KCPEndpoint):
         self._host = host
         self._port = _checkedPort(port, 1)
         self._random = random
+        self._ledger = Ledger()
         if not isinstance(self._target, str) and not self._isReachable(self._target):
             raise ConfigurationError(f"there is no way from interface {interface} to host {host}")
 
@@ -277,6 +286,12 @@ class KCPClientEndpoint(_KCPEndpoint):
         return finding.addCallback(self._begin, protocolFactory).addErrback(
             _stopped, protocolFactory
         )
+
+    def report(self) -> Iterator[State]:
+        """
+        See L{IReportsState}.
+        """
+        return self._ledger.report("kcp-client", f"{self._host}:{self._port}")
 
     def _find(self) -> Deferred[list[IPAddress]]:
         if not isinstance(self._target, str):
@@ -308,6 +323,7 @@ class KCPClientEndpoint(_KCPEndpoint):
             self._config,
             self._cipher(),
             self._timers,
+            self._ledger,
         )
         interface = self._interface or ("::" if address.version == 6 else "")
         try:

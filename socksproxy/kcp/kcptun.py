@@ -11,7 +11,7 @@ have windows of 1024 segments. What a mode settles cannot be given beside it.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -44,6 +44,7 @@ from socksproxy.smux.parameters import (
     readAll,
     yesOrNo,
 )
+from socksproxy.state import IReportsState, State, reportOf
 
 MANUAL = KCPConfig(interval=50, resend=0, congestion="window")
 """
@@ -249,7 +250,7 @@ def clientEndpoint(
     return MuxClientEndpoint(reactor, carrier, tunnel.mux, tunnel.compress, **tunnel.pool)
 
 
-@implementer(IStreamClientEndpoint)
+@implementer(IStreamClientEndpoint, IReportsState)
 class _AnyOf:
     """
     Takes one of several ways at random each time.
@@ -263,6 +264,10 @@ class _AnyOf:
         chosen = random.choice(self._endpoints)  # noqa: S311
         connecting: Deferred[IProtocol] = chosen.connect(protocolFactory)
         return connecting
+
+    def report(self) -> Iterator[State]:
+        for endpoint in self._endpoints:
+            yield from reportOf(endpoint)
 
 
 @implementer(IStreamServerEndpoint)
@@ -289,7 +294,7 @@ class _Together:
         return DeferredList(opening, consumeErrors=True).addCallback(opened)
 
 
-@implementer(IListeningPort)
+@implementer(IListeningPort, IReportsState)
 class _Ports:
     """
     Several ports as one.
@@ -307,3 +312,7 @@ class _Ports:
 
     def getHost(self) -> IAddress:
         return self._ports[0].getHost()
+
+    def report(self) -> Iterator[State]:
+        for port in self._ports:
+            yield from reportOf(port)

@@ -83,6 +83,26 @@ class SessionStatistics:
         return found
 
 
+@dataclass(slots=True)
+class PortStatistics:
+    """
+    What comes to a port and to no session.
+
+    @ivar unreadable: Datagrams that could not be decrypted.
+    @ivar strange: Datagrams that were not KCP, or for no session that there is.
+    @ivar refused: Sessions that there was no room for, or the factory did not want.
+    @ivar evicted: Sessions that had to make room for others.
+    @ivar unproven: Sessions that ended before their peers had acknowledged
+        anything.
+    """
+
+    unreadable: int = 0
+    strange: int = 0
+    refused: int = 0
+    evicted: int = 0
+    unproven: int = 0
+
+
 def _snmpName(name: str) -> str:
     """
     Write a counter's name as kcptun does.

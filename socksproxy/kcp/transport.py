@@ -79,6 +79,8 @@ class KCPTransport:
     @ivar protocol: The application, or L{None} before there is one.
     @ivar disconnecting: The application has asked for the end.
     @ivar connected: It is not over.
+    @ivar began: When it began, in milliseconds.
+    @ivar reason: Why it is over, or is going to be as soon as that can be told.
     """
 
     def __init__(
@@ -106,8 +108,8 @@ class KCPTransport:
         self._peer = peer
         self._control = pipeline.control
         self._liveness = Liveness(timers)
-        # Why the session ends as soon as that can be told.
-        self._reason: Failure | None = None
+        self.began = 0
+        self.reason: Failure | None = None
         self._readingPaused = False
         self._producer: Any = None
         self._streaming = False
@@ -256,7 +258,7 @@ class KCPTransport:
         """
         Whether nothing more can be written.
         """
-        if not self.connected or self._reason is not None:
+        if not self.connected or self.reason is not None:
             return True
         return self.disconnecting and self._producer is None
 
@@ -268,7 +270,7 @@ class KCPTransport:
     def _producerMayGoOn(self) -> bool:
         return (
             self._producerWaits
-            and self._reason is None
+            and self.reason is None
             and self._control.queued <= self._control.room + RESERVE // 2
         )
 
@@ -281,6 +283,7 @@ class KCPTransport:
         @param now: Milliseconds.
         """
         self.protocol = protocol
+        self.began = now
         self._liveness.heard(now)
         protocol.makeConnection(self)
 
@@ -328,7 +331,7 @@ class KCPTransport:
 
         @param now: Milliseconds.
         """
-        if self._reason is not None:
+        if self.reason is not None:
             return iter(())
         finished = self._isFinal and not self._control.waiting
         # At the end, and before anything is certain, without waiting for more.
@@ -345,7 +348,7 @@ class KCPTransport:
         control, liveness = self._control, self._liveness
         waiting = control.waiting > 0
         if self._isFinal:
-            if self._reason is not None or not (waiting or self._rests(now)):
+            if self.reason is not None or not (waiting or self._rests(now)):
                 self.end(Failure(ConnectionDone()))
                 return
             liveness.closing(now)
@@ -384,8 +387,8 @@ class KCPTransport:
 
         @param reason: What the application is told.
         """
-        if self.connected and self._reason is None:
-            self._reason = reason
+        if self.connected and self.reason is None:
+            self.reason = reason
             self.disconnecting = True
             self._owner.touched(self)
 
@@ -399,6 +402,7 @@ class KCPTransport:
         if not self.connected:
             return
         self.connected = False
+        self.reason = self.reason or reason
         self._owner.ended(self)
         producer, self._producer = self._producer, None
         protocol, self.protocol = self.protocol, None
@@ -406,7 +410,7 @@ class KCPTransport:
         if producer is not None:
             self._tell(producer.stopProducing)
         if protocol is not None:
-            self._tell(protocol.connectionLost, self._reason or reason)
+            self._tell(protocol.connectionLost, self.reason)
 
     def _tell(self, told: Callable[..., Any], *arguments: Any) -> None:
         """

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from ipaddress import IPv4Address, IPv6Address
+from typing import Protocol as Interface
 from typing import TypeVar
 
 from twisted.internet.defer import Deferred, fail, succeed
@@ -83,18 +84,21 @@ class ChainOutbound:
     def conduit(self, received: Received) -> Deferred[IDatagramConduit]:
         """
         See L{IOutbound}. Datagrams go through one proxy of SOCKS5, and no
-        longer chain, nor beside the TLS that a proxy is spoken to in.
+        longer chain, nor beside the TLS that a proxy is spoken to in. Where a
+        proxy has a carrier that carries them, too.
         """
         if len(self._chain.hops) > 1:
             return fail(CommandNotSupported("datagrams go through a single proxy only"))
 
         def associate(proxy: ProxyURL) -> Deferred[IDatagramConduit]:
+            if proxy.carrier:
+                return self._chain.datagrams(proxy, received).addCallback(conduit, proxy)
             if proxy.tls:
                 return fail(CommandNotSupported("datagrams would not be in TLS"))
             associating = self._chain.client(proxy).associate(_Receiving(received))
-            return associating.addCallback(conduit, proxy)
+            return associating.addCallback(_Relayed).addCallback(conduit, proxy)
 
-        def conduit(association: RelayedDatagrams, proxy: ProxyURL) -> IDatagramConduit:
+        def conduit(association: _Association, proxy: ProxyURL) -> IDatagramConduit:
             vetting = Vetting(self._chain.resolver, self._policy, None)
             return _RemoteConduit(association, vetting, self._chain.clock, proxy.resolvesHere)
 
@@ -211,6 +215,43 @@ class _Receiving(DatagramProtocol):
         self._received(datagram, Destination(addr[0] if host is None else host, addr[1]))
 
 
+class _Association(Interface):
+    """
+    What a proxy relays datagrams by.
+
+    @ivar ended: See L{RelayedDatagrams}.
+    """
+
+    ended: Deferred[None]
+
+    def send(self, data: bytes, destination: Destination) -> bool:
+        """
+        See L{IDatagramConduit}.
+        """
+
+    def close(self) -> None:
+        """
+        See L{IDatagramConduit}.
+        """
+
+
+class _Relayed:
+    """
+    An association whose datagrams go beside the connection to the proxy.
+    """
+
+    def __init__(self, datagrams: RelayedDatagrams) -> None:
+        self._datagrams = datagrams
+        self.ended = datagrams.ended
+
+    def send(self, data: bytes, destination: Destination) -> bool:
+        self._datagrams.write(data, (str(destination.host), destination.port))
+        return True
+
+    def close(self) -> None:
+        self._datagrams.stopListening()
+
+
 @implementer(IDatagramConduit)
 class _RemoteConduit:
     """
@@ -219,7 +260,7 @@ class _RemoteConduit:
 
     def __init__(
         self,
-        association: RelayedDatagrams,
+        association: _Association,
         vetting: Vetting,
         clock: IReactorTime,
         resolvesHere: bool,
@@ -246,14 +287,13 @@ class _RemoteConduit:
                 self._vetting.check(host)
             except NotAllowed:
                 return False
-        self._association.write(data, (str(host), port))
-        return True
+        return self._association.send(data, destination)
 
     def close(self) -> None:
         self._over = True
         if self._names is not None:
             self._names.close()
-        self._association.stopListening()
+        self._association.close()
 
     def _ended(self, failure: Failure) -> None:
         failure.trap(ProxyFault)

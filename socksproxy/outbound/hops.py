@@ -4,7 +4,7 @@ The way through a chain of proxies, each reached through those before it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -37,6 +37,8 @@ from socksproxy.outbound.proxyurl import ProxyURL
 from socksproxy.socks.client import SOCKS5Client
 from socksproxy.socks.eager import EagerSOCKS5ClientEndpoint
 from socksproxy.socks.endpoints import SOCKS4ClientEndpoint, SOCKS5ClientEndpoint
+from socksproxy.socks.streamclient import StreamedDatagrams, streamDatagrams
+from socksproxy.state import State, reportOf
 from socksproxy.tls import clientTLS, wrapTLSClient
 
 RETRY_AFTER = 300.0
@@ -166,6 +168,30 @@ class Chain:
         """
         endpoint = self.proxyEndpoint(proxy)
         return SOCKS5Client(self._reactor, endpoint, proxy.username, proxy.password)
+
+    def report(self) -> Iterator[State]:
+        """
+        Tell what the tunnels to proxies have to say.
+        """
+        for carrier in self._carriers.values():
+            yield from reportOf(carrier)
+
+    def datagrams(
+        self, proxy: ProxyURL, received: Callable[[bytes, Destination], None]
+    ) -> Deferred[StreamedDatagrams]:
+        """
+        Have a proxy of the last hop, which has a carrier, relay datagrams.
+
+        @param received: Takes what others send.
+        """
+        return streamDatagrams(
+            self._reactor,
+            self.proxyEndpoint(proxy),
+            received,
+            proxy.username,
+            proxy.password,
+            proxy.eager,
+        )
 
     def _through(
         self, count: int, destination: Destination, vet: Vet = list
@@ -327,8 +353,9 @@ def _carrierFor(reactor: Any, proxy: ProxyURL) -> IStreamClientEndpoint:
     words += [f"{name}={quoteStringArgument(value)}" for name, value in proxy.carrierOptions]
     try:
         endpoint: IStreamClientEndpoint = clientFromString(reactor, ":".join(words))
-    except (TypeError, ValueError) as e:
-        raise ConfigurationError(f"{proxy}: {e}") from None
+    except (ConfigurationError, TypeError, ValueError) as e:
+        reason = str(e).replace("\n", " ")
+        raise ConfigurationError(f"{proxy}: {reason}") from None
     return endpoint
 
 

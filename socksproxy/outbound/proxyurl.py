@@ -19,6 +19,7 @@ between alternatives for one of them stands a C{|}.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import SplitResult, parse_qsl, unquote, unquote_to_bytes, urlsplit
@@ -41,6 +42,8 @@ The kinds of proxies, and their ports, which are curl's.
 _LONGEST_LINE = 4096
 _LOCAL_NAMES = ("socks4", "socks5")
 _TLS_OPTIONS = ("ca", "certificate", "privateKey", "pin")
+
+_PARAMETER = re.compile("[A-Za-z][A-Za-z0-9]*")
 
 CARRIERS = {"kcp": 29900, "tunnel": 443}
 """
@@ -167,9 +170,9 @@ def _proxyFrom(parts: SplitResult) -> ProxyURL:
         raise _Unreadable(f"it has to begin with one of {', '.join(DEFAULT_PORTS)} and ://")
     if security and kind in ("http", "https"):
         raise _Unreadable("HTTP in TLS is https")
-    options = tuple(parse_qsl(parts.query, strict_parsing=True)) if parts.query else ()
     if security in CARRIERS:
-        return _carriedFrom(parts, kind, security, dict(options))
+        return _carriedFrom(parts, kind, security)
+    options = tuple(parse_qsl(parts.query, strict_parsing=True)) if parts.query else ()
     tls = kind == "https" or security == "tls"
     names = [name for name, _ in options if name != "pin"]
     if not tls and options:
@@ -191,7 +194,7 @@ def _proxyFrom(parts: SplitResult) -> ProxyURL:
     return ProxyURL(kind, address, path, username, password, tls, options)
 
 
-def _carriedFrom(parts: SplitResult, kind: str, carrier: str, options: dict[str, str]) -> ProxyURL:
+def _carriedFrom(parts: SplitResult, kind: str, carrier: str) -> ProxyURL:
     """
     @raise ValueError: Something is wrong with it.
     """
@@ -199,6 +202,10 @@ def _carriedFrom(parts: SplitResult, kind: str, carrier: str, options: dict[str,
         raise _Unreadable(f"what is reached by {carrier} is SOCKS5")
     if parts.fragment or parts.path not in ("", "/"):
         raise _Unreadable("nothing may follow the port but a query")
+    pairs = _parametersIn(parts.query)
+    options = dict(pairs)
+    if len(options) < len(pairs) or not all(_PARAMETER.fullmatch(name) for name in options):
+        raise _Unreadable("in its query there are parameters with names, each of them once")
     eager = options.pop("eager", "yes")
     if eager not in ("yes", "no"):
         raise _Unreadable("eager is yes or no")
@@ -213,6 +220,22 @@ def _carriedFrom(parts: SplitResult, kind: str, carrier: str, options: dict[str,
         carrier=carrier,
         carrierOptions=tuple(sorted(options.items())),
         eager=eager == "yes",
+    )
+
+
+def _parametersIn(query: str) -> list[tuple[str, str]]:
+    """
+    Split a query so that nothing of a key gets lost: a plus is a plus here.
+
+    @raise ValueError: It is malformed, or what stands there is the end of a
+        password that has a question mark in it.
+    """
+    if "@" in query:
+        raise _Unreadable("user, password and query have to be percent-encoded")
+    if not query:
+        return []
+    return parse_qsl(
+        query.replace("+", "%2B"), keep_blank_values=True, strict_parsing=True, errors="strict"
     )
 
 

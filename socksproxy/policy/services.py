@@ -39,7 +39,8 @@ class Services:
         """
         Decide what has been left open.
 
-        @param trusted: The client has logged in, or comes from this host.
+        @param trusted: The client has logged in, has the key of a listener that
+            has one, or comes from this host.
         """
         return Services(
             trusted if self.bind is None else self.bind,

@@ -198,6 +198,13 @@ class Relay:
         if self._watching is None and self._timers.idle:
             self._lookIn(self._idlePeriod())
 
+    @property
+    def moved(self) -> tuple[int, int]:
+        """
+        Octets from the client to the target so far, and back.
+        """
+        return self._up.count, self._down.count
+
     def abort(self, reason: str) -> None:
         """
         End both connections at once, as a reset.

@@ -29,9 +29,10 @@ from twisted.python.failure import Failure
 from zope.interface import alsoProvides
 
 from socksproxy.errors import RemoteProtocolError
-from socksproxy.events import log
+from socksproxy.events import Ration, log
 from socksproxy.smux._chunks import requireSnappy
 from socksproxy.smux._snappy import Decoder, Encoder
+from socksproxy.state import placeOf
 
 __all__ = ["CompressedFactory", "CompressedProtocol", "compressed"]
 
@@ -262,11 +263,13 @@ class CompressedProtocol(ProtocolWrapper):
         """
         Fail for what the peer has sent, and say so to whoever set this up.
         """
-        log.warn(
-            "A compressed connection with {peer} ended: {error}",
-            peer=self.getPeer(),
-            error=str(error),
-        )
+        factory: Any = self.factory
+        if factory.ration.take(factory.clock.seconds()):
+            log.warn(
+                "A compressed connection with {peer} ended: {error}",
+                peer=placeOf(self.getPeer()),
+                error=str(error),
+            )
         self._fail(Failure(error))
 
     def _fail(self, reason: Failure) -> None:
@@ -284,6 +287,7 @@ class CompressedFactory(WrappingFactory):
     Compresses the connections of another factory.
 
     @ivar clock: Time.
+    @ivar ration: How often to log what peers have done wrong.
     """
 
     protocol = CompressedProtocol
@@ -298,6 +302,7 @@ class CompressedFactory(WrappingFactory):
         requireSnappy()
         super().__init__(wrapped)
         self.clock = clock
+        self.ration = Ration()
 
     def buildProtocol(self, addr: IAddress | None) -> CompressedProtocol | None:  # type: ignore[override]
         """

@@ -11,6 +11,7 @@ that a new connection costs no round trip of its own.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +35,7 @@ from socksproxy.smux._chunks import requireSnappy
 from socksproxy.smux.compression import compressed
 from socksproxy.smux.config import DEFAULT_CONFIG, SmuxConfig
 from socksproxy.smux.transport import MuxProtocol, MuxServerFactory
+from socksproxy.state import IReportsState, State, placeOf, reportOf
 
 STALLED_AFTER = 3.0
 """
@@ -97,7 +99,7 @@ class _Member:
     scavenging: IDelayedCall | None = None
 
 
-@implementer(IStreamClientEndpoint)
+@implementer(IStreamClientEndpoint, IReportsState)
 class MuxClientEndpoint:
     """
     Opens streams, on sessions that it makes when there are none.
@@ -159,6 +161,16 @@ class MuxClientEndpoint:
         """
         for member in self._members:
             member.mux.close()
+
+    def report(self) -> Iterator[State]:
+        """
+        See L{IReportsState}: the sessions, and what their carrier has to say.
+        """
+        for member in self._members:
+            usable = "yes" if self._isUsable(member) else "no"
+            numbers = {"usable": usable, **member.mux.numbers()}
+            yield State("mux-session", placeOf(member.mux.peer), numbers)
+        yield from reportOf(self._carrier)
 
     def _session(self) -> Deferred[MuxProtocol]:
         """

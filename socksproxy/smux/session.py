@@ -92,7 +92,6 @@ class Session:
         self._incoming = 0
         self._tokens = config.smuxbuf
         self._allowance = max(config.streambuf, INITIAL_WINDOW)
-        self._shortage = min(config.streambuf, INITIAL_WINDOW)
         self._told: dict[int, None] = {}
         self._failed = False
 
@@ -177,16 +176,14 @@ class Session:
         """
         if stream.discarding:
             return
+        unread = stream.unread
+        self.consumed(stream, unread)
         stream.discarding = True
-        # The peer may have stopped, and would wait for an UPD for ever.
-        waits = stream.updating and stream.unreported >= self._shortage
-        stream.updating = False
-        self._tokens += stream.unread
-        if (stream.unread or waits) and not stream.peerEnded:
-            if stream.ended:
-                self._stray(stream.streamID)
+        if unread and not stream.peerEnded:
             stream.insisting = True
-        stream.unread = 0
+            if stream.ended:
+                stream.updating = False
+                self._stray(stream.streamID)
         self._forget(stream)
 
     def reset(self, stream: Stream) -> None:
@@ -201,6 +198,9 @@ class Session:
             stream.ended = True
         self.discard(stream)
         stream.ending = True
+        if stream.insisting:
+            # Its end says all.
+            stream.updating = False
         if stream.ended:
             self._forget(stream)
         else:
@@ -255,7 +255,10 @@ class Session:
                         # Older versions let FIN overtake what is lost anyway.
                         continue
                     if stream.discarding:
+                        # What we still have to send must not wait for a peer
+                        # that waits for us.
                         stream.insisting = True
+                        self._report(stream, len(body))
                         continue
                     received = arrived.get(streamID)
                     if received is None:
@@ -285,18 +288,10 @@ class Session:
 
         @param octets: Not more than have come and have not been consumed.
         """
-        if stream.discarding:
-            return
-        first = not stream.consumed
-        self._tokens += octets
-        stream.unread -= octets
-        stream.consumed = stream.consumed + octets & MASK
-        stream.unreported += octets
-        if self.version != 2 or stream.peerEnded or stream.updating:
-            return
-        if first or stream.unreported >= self.config.streambuf // 2:
-            stream.updating = True
-            self._sending.urge(stream)
+        if octets and not stream.discarding:
+            self._tokens += octets
+            stream.unread -= octets
+            self._report(stream, octets)
 
     def starved(self, stream: Stream) -> bool:
         """
@@ -304,6 +299,20 @@ class Session:
         for.
         """
         return stream.queued > 0 and self.version == 2 and stream.room <= 0
+
+    def _report(self, stream: Stream, octets: int) -> None:
+        """
+        Have the peer told, with version 2, that data is out of the way: the
+        first time, and then whenever it is half of the window.
+        """
+        first = not stream.consumed
+        stream.consumed = stream.consumed + octets & MASK
+        stream.unreported += octets
+        if self._decoder.version != 2 or stream.peerEnded:
+            return
+        if first or stream.unreported >= self.config.streambuf // 2:
+            stream.updating = True
+            self._sending.urge(stream)
 
     def _checkWindows(self, arrived: Iterable[Received]) -> None:
         for received in arrived:

@@ -34,12 +34,13 @@ from twisted.internet.interfaces import (
     ITransport,
 )
 from twisted.internet.protocol import Protocol
+from twisted.logger import LogLevel
 from twisted.protocols.policies import WrappingFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksproxy.errors import GeneralFailure, LocalProtocolError
-from socksproxy.events import log
+from socksproxy.events import Ration, log
 from socksproxy.relay.leg import abort
 from socksproxy.relay.sockets import lowestTransport, writeThrough
 from socksproxy.smux._end import StreamEnd
@@ -48,6 +49,7 @@ from socksproxy.smux._stream import Stream
 from socksproxy.smux._turns import Turns
 from socksproxy.smux.config import DEFAULT_CONFIG, SmuxConfig
 from socksproxy.smux.session import Session
+from socksproxy.state import ICounts, Numbers, placeOf
 
 
 @implementer(IAddress)
@@ -126,7 +128,7 @@ class MuxStream(StreamEnd):
         return _lost(why)
 
 
-@implementer(IHalfCloseableProtocol, IPushProducer)
+@implementer(IHalfCloseableProtocol, IPushProducer, ICounts)
 class MuxProtocol(Protocol):
     """
     A session, as a protocol of its carrier.
@@ -147,18 +149,22 @@ class MuxProtocol(Protocol):
         config: SmuxConfig,
         client: bool,
         streamFactory: IProtocolFactory | None = None,
+        ration: Ration | None = None,
     ) -> None:
         """
         @param clock: An C{IReactorTime}.
         @param client: Which side this is.
         @param streamFactory: Makes protocols for the streams that the peer
             opens, which are refused without it.
+        @param ration: How often to log the end of sessions, if not always.
         """
         self.config = config
         self.session = Session(config, client, streamFactory is not None)
         self._clock = clock
         self._streamFactory = streamFactory
         self._streams: set[StreamEnd] = set()
+        self._begun = 0
+        self._ration = ration
         self._turns = Turns(clock.callLater, self._progress)
         self._tick: IDelayedCall | None = None
         self._heard = 0.0
@@ -177,6 +183,13 @@ class MuxProtocol(Protocol):
         How many streams there are.
         """
         return len(self._streams)
+
+    def numbers(self) -> Numbers:
+        """
+        See L{ICounts}: the streams that there are, and those that there have
+        been in all.
+        """
+        return {"streams": len(self._streams), "streamsBegun": self._begun}
 
     @property
     def usable(self) -> bool:
@@ -352,6 +365,7 @@ class MuxProtocol(Protocol):
     def _start(self, record: Stream, protocol: IProtocol) -> MuxStream:
         stream = record.owner = MuxStream(self, record, protocol)
         self._streams.add(stream)
+        self._begun += 1
         stream.call(protocol.makeConnection, stream)
         if self._over:
             stream.muxLost(_lost("the session is over"))
@@ -359,14 +373,24 @@ class MuxProtocol(Protocol):
 
     def _happened(self, event: Event) -> None:
         if type(event) is Violated:
-            log.warn(
-                "An smux session with {peer} ended: {error}", peer=self.peer, error=event.error
-            )
+            self._say(LogLevel.warn, str(event.error))
             self._fail(_lost(str(event.error)))
         elif type(event) is Opened:
             self._accept(event.stream)
         elif event.stream.owner is not None:  # type: ignore[union-attr]
             event.stream.owner.happened(event)  # type: ignore[union-attr]
+
+    def _say(self, level: Any, reason: str) -> None:
+        """
+        Log why the session ends.
+        """
+        if self._ration is None or self._ration.take(self._clock.seconds()):
+            log.emit(
+                level,
+                "An smux session with {peer} ended: {error}",
+                peer=placeOf(self.peer),
+                error=reason,
+            )
 
     def _accept(self, record: Stream) -> None:
         protocol = None
@@ -389,7 +413,7 @@ class MuxProtocol(Protocol):
             self._turns.settle()
             self._pump()
             self._regulate()
-            self.touched()
+            self._turns.arrange(self._readingPaused != self._isBlocked)
 
     def _pump(self) -> None:
         """
@@ -435,7 +459,7 @@ class MuxProtocol(Protocol):
             self._heard = now
         left = config.keepaliveTimeout - (now - self._heard)
         if left <= 0:
-            log.info("An smux session with {peer} ended: it is silent", peer=self.peer)
+            self._say(LogLevel.info, "it is silent")
             self._fail(_lost("the peer is silent"))
         else:
             self._tick = self._clock.callLater(min(config.keepalive, left), self._keepAlive)
@@ -489,12 +513,15 @@ class MuxServerFactory(WrappingFactory):
         self.sessions: set[MuxProtocol] = set()
         self._clock = clock
         self._config = config
+        self._ration = Ration()
 
     def buildProtocol(self, addr: IAddress | None) -> MuxProtocol:  # type: ignore[override]
         """
         See C{IProtocolFactory}.
         """
-        mux = MuxProtocol(self._clock, self._config, False, self.wrappedFactory)
+        mux = MuxProtocol(
+            self._clock, self._config, False, self.wrappedFactory, ration=self._ration
+        )
         self.sessions.add(mux)
         mux.whenClosed().addCallback(lambda _: self.sessions.discard(mux))
         return mux

@@ -8,6 +8,7 @@ from __future__ import annotations
 from socksproxy.address import Destination
 from socksproxy.errors import (
     AuthenticationFailed,
+    LocalProtocolError,
     MessageTooLong,
     TruncatedStream,
     UnofferedMethod,
@@ -20,18 +21,28 @@ MAX_ANSWERS = 1024
 Octets of all answers together, and more than they can have.
 """
 
+_LONGEST = 255
+
 
 def everything(
-    destination: Destination, username: bytes | None = None, password: bytes | None = None
+    destination: Destination,
+    username: bytes | None = None,
+    password: bytes | None = None,
+    command: int = wire.Command.CONNECT,
 ) -> bytes:
     """
-    Give all that a client sends: one method, its login, and a CONNECT.
+    Give all that a client sends: one method, its login, and its request.
 
     @param destination: The target.
-    @param username: Who we are; without it there is no login.
-    @param password: What goes with it.
+    @param username: Who we are, up to 255 octets; without it there is no
+        login.
+    @param password: What goes with it, likewise.
+    @param command: CMD.
+    @raise LocalProtocolError: Something is too long to be sent.
     """
-    request = wire.encodeRequest(wire.requestFor(wire.Command.CONNECT, destination))
+    request = wire.encodeRequest(wire.requestFor(command, destination))
+    if max(len(username or b""), len(password or b"")) > _LONGEST:
+        raise LocalProtocolError("the user name or the password is longer than 255 octets")
     if username is None:
         return wire.encodeGreeting(wire.Greeting(bytes((wire.Method.NO_AUTHENTICATION,)))) + request
     login = wire.encodeAuthRequest(wire.AuthRequest(username, password or b""))

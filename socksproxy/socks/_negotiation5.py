@@ -272,7 +272,7 @@ def _destinationOf(request: wire.Request) -> Destination:
     if request.command == wire.Command.CONNECT and request.port == 0:
         raise MalformedMessage("CONNECT to port 0")
     if request.addressType is wire.AddressType.DOMAINNAME:
-        if request.command == wire.Command.UDP_ASSOCIATE:
+        if request.command in (wire.Command.UDP_ASSOCIATE, wire.Command.UDP_STREAM):
             # Where the client will send from. A name says nothing of that;
             # some clients send an empty one, "0", or the target's.
             return Destination(IPv4Address(0), request.port)

@@ -42,7 +42,8 @@ class Method(IntEnum):
 
 class Command(IntEnum):
     """
-    The CMD octet. RESOLVE and RESOLVE_PTR are Tor's extension.
+    The CMD octet. RESOLVE and RESOLVE_PTR are Tor's extension, and UDP STREAM
+    is ours: see L{socksproxy.socks._wirestream}.
     """
 
     CONNECT = 0x01
@@ -50,6 +51,7 @@ class Command(IntEnum):
     UDP_ASSOCIATE = 0x03
     RESOLVE = 0xF0
     RESOLVE_PTR = 0xF1
+    UDP_STREAM = 0xF5
 
 
 class AddressType(IntEnum):

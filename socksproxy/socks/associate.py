@@ -126,7 +126,13 @@ class Association(Handshake):
         self.connection.answer(self._answers.granted(host, bound.port))
         self._used = self.connection.inbound.clock.seconds()
         self._watch()
-        # What the client has sent too early means nothing.
+        self._begin(earlyData)
+
+    def _begin(self, earlyData: bytes) -> None:
+        """
+        Take what the client has sent before it was answered, which means
+        nothing.
+        """
         self.dataReceived(earlyData)
 
     def _listen(self, conduit: IDatagramConduit, source: Destination) -> Destination:

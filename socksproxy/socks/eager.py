@@ -31,13 +31,10 @@ from socksproxy.client.endpoint import (
     startedFor,
 )
 from socksproxy.client.errors import ProxyTimedOut
-from socksproxy.errors import LocalProtocolError
 from socksproxy.relay import Leg
 from socksproxy.relay.leg import abort
 from socksproxy.relay.sockets import writeThrough
 from socksproxy.socks._awaited import AwaitedAnswers, everything
-
-_LONGEST = 255
 
 
 @implementer(IStreamClientEndpoint)
@@ -73,10 +70,8 @@ class EagerSOCKS5ClientEndpoint:
         self._proxy = proxy
         self._destination = destinationFor(host, port)
         self._withLogin = username is not None
-        user, word = octetsOf(username or b""), octetsOf(password or b"")
-        if max(len(user), len(word)) > _LONGEST:
-            raise LocalProtocolError("the user name or the password is longer than 255 octets")
-        self._message = everything(self._destination, user if self._withLogin else None, word)
+        user = None if username is None else octetsOf(username)
+        self._message = everything(self._destination, user, octetsOf(password or b""))
         self._timeout = timeout
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:

@@ -57,6 +57,7 @@ from socksproxy.socks.methods import (
     UsernamePassword,
 )
 from socksproxy.socks.resolve import resolve, reverse
+from socksproxy.socks.streamed import StreamedAssociation
 
 SERVED4 = tuple(Command4)
 SERVED5 = tuple(Command5)
@@ -174,6 +175,8 @@ class SOCKS5Handshake(Handshake):
             Bind(connection, self, machine).start(destination)
         elif command == Command5.UDP_ASSOCIATE:
             Association(connection, machine, self._protection).start(destination)
+        elif command == Command5.UDP_STREAM:
+            StreamedAssociation(connection, machine).start(destination)
         elif command == Command5.RESOLVE:
             resolve(connection, machine, destination)
         else:

@@ -6,9 +6,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import IPv4Address
+from itertools import product
 from typing import Any
 
-from twisted.cred.checkers import AllowAnonymousAccess, InMemoryUsernamePasswordDatabaseDontUse
+from twisted.cred.checkers import (
+    ANONYMOUS,
+    AllowAnonymousAccess,
+    InMemoryUsernamePasswordDatabaseDontUse,
+)
 from twisted.cred.credentials import Anonymous
 from twisted.cred.portal import IRealm, Portal
 from twisted.internet.defer import Deferred
@@ -94,6 +99,21 @@ class ProxyRealmTests(SynchronousTestCase):
         """
         self.assertEqual(self.login(Anonymous()).user, "-")
         self.assertEqual(self.asked, [ORIGIN])
+
+    def test_trusted(self) -> None:
+        """
+        Nobody in particular may ask for datagrams who comes from this host or
+        has the listener's key, and no other stranger; users may in any case.
+        """
+        for local, keyed in product((False, True), repeat=2):
+            origin = replace(ORIGIN, local=local, keyed=keyed)
+            for name, allowed in ((b"alice", True), (ANONYMOUS, local or keyed)):
+                _, avatar, _ = self.realm.requestAvatar(name, origin, IProxyAvatar)
+                asking = avatar.associate(lambda data, source: None)  # type: ignore[attr-defined]
+                if allowed:
+                    self.successResultOf(asking).close()
+                else:
+                    self.failureResultOf(asking, CommandNotSupported)
 
     def test_textName(self) -> None:
         """

@@ -455,7 +455,8 @@ class LeavingTests(SynchronousTestCase):
     def test_discard(self) -> None:
         """
         What has not been consumed, and what comes, is thrown away, and counts
-        no more; what was written is sent.
+        no more, but as something that is out of the way; what was written is
+        sent.
         """
         self.server.write(self.stream, b"last words")
         self.server.discard(self.stream)
@@ -464,7 +465,9 @@ class LeavingTests(SynchronousTestCase):
         self.assertEqual(self.server.unread, 0)
         self.server.consumed(self.stream, 700)
         self.assertEqual(self.server.unread, 0)
-        self.assertEqual(sent(self.server), [Frame("PSH", 3, b"last words")])
+        expected = [Frame("UPD", 3, window(5700, 1000)), Frame("PSH", 3, b"last words")]
+        self.assertEqual(sent(self.server), expected)
+        self.assertEqual(self.server.receive(frame("FIN", 3)), [])
         self.assertEqual(list(self.server.streams), [3])
 
     def test_reset(self) -> None:
@@ -522,21 +525,40 @@ class LeavingTests(SynchronousTestCase):
         self.server.receive(frame("PSH", 3, b"more"))
         self.assertEqual(sent(self.server), [Frame("FIN", 3)] * 2)
 
-    def test_insistsWhereThePeerWaits(self) -> None:
+    def test_updatesToTheEnd(self) -> None:
         """
-        A peer that has used up its window does so in vain, though everything
-        has been read, if the UPD has not been sent by the end.
+        A peer that has used up its window is told that it may go on, though
+        nobody reads any more: it learns the rest when it does.
         """
         self.server.consumed(self.stream, 700)
         sent(self.server)
         self.server.receive(frame("PSH", 3, bytes(1000)))
         self.server.consumed(self.stream, 1000)
         self.server.reset(self.stream)
-        self.assertEqual(sent(self.server), [Frame("FIN", 3)] * 2)
-        self.setUp()
-        self.server.consumed(self.stream, 700)
-        self.server.reset(self.stream)
+        expected = [Frame("UPD", 3, window(1700, 1000)), Frame("FIN", 3)]
+        self.assertEqual(sent(self.server), expected)
+        self.server.receive(frame("PSH", 3, b"on"))
         self.assertEqual(sent(self.server), [Frame("FIN", 3)])
+
+    def test_bothWait(self) -> None:
+        """
+        Two sides that do not read do not wait for one another, with the last
+        of what they have to send.
+        """
+        client = Session(SmuxConfig(smuxbuf=1000, streambuf=1000), client=True)
+        stream = client.open()
+        server, _ = serverFor(client.take(), smuxbuf=1000, streambuf=1000)
+        for session, each in ((client, stream), (server, server.streams[3])):
+            session.write(each, bytes(500000))
+            session.discard(each)
+            session.end(each)
+        moved = True
+        while moved:
+            there, here = client.take(), server.take()
+            server.receive(there)
+            client.receive(here)
+            moved = bool(there or here)
+        self.assertEqual((client.streams, server.streams), ({}, {}))
 
     def test_doesNotInsist(self) -> None:
         """

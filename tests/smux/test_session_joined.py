@@ -58,7 +58,6 @@ class Party:
         )
         self.session = Session(config, side == "client")
         self.session._allowance = max(STREAMBUF, WINDOW)
-        self.session._shortage = min(STREAMBUF, WINDOW)
         self.carrier = bytearray()
         self.streams: dict[int, Stream] = {}
         self.written: Counter[int] = Counter()

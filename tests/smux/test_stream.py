@@ -58,6 +58,8 @@ class WindowTests(SynchronousTestCase):
             stream = streamAt(start)
             stream.put(bytes(200))
             take(stream, 200)
+            self.assertTrue(stream.update((start + 10) % WRAP, 1000))
+            self.assertEqual(stream.room, 810)
             self.assertTrue(stream.update((start + 150) % WRAP, 1000))
             self.assertEqual(stream.room, 950)
             self.assertTrue(stream.update((start + 200) % WRAP, 1000))

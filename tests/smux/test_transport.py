@@ -4,6 +4,8 @@ Tests for L{socksproxy.smux.transport}: streams as transports.
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import (
     IAddress,
@@ -299,6 +301,22 @@ class EndTests(StreamTestCase):
         self.muxes.settle()
         self.assertTrue(self.muxes.idle)
 
+    def test_closeBeforeHalfClose(self) -> None:
+        """
+        Who closes before its half-close could be sent is told of the end only.
+        """
+        client, server = self.muxes.pair()
+        self.muxes.client.pauseProducing()
+        client.transport.write(b"question")
+        client.transport.loseWriteConnection()
+        client.transport.loseConnection()
+        self.muxes.settle()
+        self.assertEqual(client.told, ["made"])
+        self.muxes.client.resumeProducing()
+        self.muxes.settle()
+        self.assertEqual((client.told, client.end), (["made", "lost"], ConnectionDone))
+        self.assertEqual(server.data, b"question")
+
     def test_nothingAfterClose(self) -> None:
         """
         Who has asked for the end is given nothing more, and what it writes
@@ -492,6 +510,26 @@ class ReentrancyTests(StreamTestCase):
             each.transport.loseConnection()
         muxes.settle()
         self.assertTrue(muxes.idle)
+
+    def test_closeAnother(self) -> None:
+        """
+        What has come together with what made somebody else close an
+        application is not given to it.
+        """
+        for leave in ("loseConnection", "abortConnection"):
+            muxes = Muxes()
+            (client, server), (other, victim) = muxes.pair(), muxes.pair()
+
+            def leaving(data: bytes, victim: Any = victim, leave: str = leave) -> None:
+                getattr(victim.transport, leave)()
+
+            server.dataReceived = leaving
+            muxes.client.pauseProducing()
+            client.transport.write(b"x")
+            other.transport.write(b"y")
+            muxes.client.resumeProducing()
+            muxes.settle()
+            self.assertEqual((victim.data, victim.told), (b"", ["made", "lost"]))
 
     def test_endOfSessionInside(self) -> None:
         """

@@ -69,6 +69,36 @@ class ReadingTests(SynchronousTestCase):
         muxes.settle()
         self.assertEqual((server.data, server.told), (b"firstsecond", ["made", "read"]))
 
+    def test_order(self) -> None:
+        """
+        What comes between the resumption and the next turn comes after what
+        has waited.
+        """
+        muxes = Muxes()
+        client, server = muxes.pair()
+        server.transport.pauseProducing()
+        client.transport.write(b"first ")
+        muxes.settle()
+        server.act(server.transport.resumeProducing)
+        client.transport.write(b"second")
+        muxes.there.peerSends(muxes.here.take())
+        muxes.settle()
+        self.assertEqual(server.data, b"first second")
+
+    def test_pausedAgain(self) -> None:
+        """
+        Who pauses again before the next turn is given nothing.
+        """
+        muxes = Muxes()
+        client, server = muxes.pair()
+        server.transport.pauseProducing()
+        client.transport.write(b"data")
+        muxes.settle()
+        server.transport.resumeProducing()
+        server.transport.pauseProducing()
+        muxes.settle()
+        self.assertEqual(server.data, b"")
+
     def test_endWaits(self) -> None:
         """
         The end waits for who has paused, even if nothing is before it.
@@ -209,7 +239,11 @@ class ReadingTests(SynchronousTestCase):
         """
         So does a stream that is left.
         """
-        for leave in ("loseConnection", "abortConnection"):
+        for leave, full in (
+            ("loseConnection", False),
+            ("abortConnection", False),
+            ("loseConnection", True),
+        ):
             muxes = Muxes(SmuxConfig(version=1, smuxbuf=1000000, streambuf=1000000))
             stalled, never = muxes.pair()
             client, server = muxes.pair()
@@ -218,7 +252,13 @@ class ReadingTests(SynchronousTestCase):
             client.transport.write(b"hello?")
             muxes.settle()
             self.assertTrue(muxes.there.paused)
-            never.act(getattr(never.transport, leave))
+            if full:
+                # Its end cannot be sent.
+                muxes.server.pauseProducing()
+            stream = never.transport
+            self.assertGreater(len(stream._backlog), 900000)
+            never.act(getattr(stream, leave))
+            self.assertEqual(len(stream._backlog), 0)
             muxes.settle()
             self.assertFalse(muxes.there.paused)
             self.assertEqual(server.data, b"hello?")
@@ -272,6 +312,9 @@ class ProducerTests(SynchronousTestCase):
         self.muxes.client.resumeProducing()
         self.assertEqual(producer.told, ["pause", "resume"])
         self.assertLessEqual(self.transport.record.queued, LOW_WATER)
+        self.muxes.client.pauseProducing()
+        self.transport.write(bytes(HIGH_WATER + 1))
+        self.assertEqual(producer.told, ["pause", "resume", "pause"])
 
     def test_registersFull(self) -> None:
         """

@@ -18,7 +18,7 @@ from socksproxy.smux.transport import MuxProtocol
 from socksproxy.testing import MemoryTransport
 from tests.logs import captured, texts
 from tests.smux.frames import frame, framesOf
-from tests.smux.muxes import Application, HalfCloseable, Muxes
+from tests.smux.muxes import Application, HalfCloseable, Muxes, Producer
 
 
 class SessionTestCase(SynchronousTestCase):
@@ -111,6 +111,21 @@ class ClosingTests(SessionTestCase):
         self.muxes.settle()
         self.assertOver()
 
+    def test_closeSendsLastEnd(self) -> None:
+        """
+        Not even before the end of a stream that nobody holds any more.
+        """
+        client, server = self.muxes.pair()
+        self.muxes.client.pauseProducing()
+        client.transport.abortConnection()
+        self.muxes.client.close()
+        self.muxes.settle()
+        self.assertEqual(self.muxes.client.streams, 0)
+        self.assertFalse(self.muxes.here.disconnecting)
+        self.muxes.client.resumeProducing()
+        self.muxes.carry()
+        self.assertEqual(server.told[:2], ["made", "read"])
+
     def test_closingRefuses(self) -> None:
         """
         Streams that a peer opens meanwhile are refused.
@@ -136,6 +151,7 @@ class ClosingTests(SessionTestCase):
         self.assertEqual([client.end for client, _ in pairs], [None] * 3)
         self.assertFalse(self.muxes.client.usable)
         self.muxes.client.abort()
+        self.assertIsNone(self.muxes.here.producer)
         self.muxes.settle()
         self.assertTrue(self.muxes.here.aborted)
         self.assertEqual([client.end for client, _ in pairs], [ConnectionAborted] * 3)
@@ -154,6 +170,21 @@ class ClosingTests(SessionTestCase):
         clock.advance(0)
         self.assertTrue(carrier.aborted and carrier.lost)
         self.assertEqual(clock.getDelayedCalls(), [])
+
+    def test_nothingAfterAbort(self) -> None:
+        """
+        What comes after that, or came together with what led to it, is nobody's.
+        """
+        client, server = self.muxes.pair()
+        server.dataReceived = lambda data: self.muxes.server.abort()
+        client.transport.write(b"x")
+        self.muxes.there.peerSends(self.muxes.here.take() + frame("SYN", 5))
+        self.muxes.server.dataReceived(frame("SYN", 7))
+        self.assertEqual(len(self.muxes.accepted.made), 1)
+        self.assertNotIn(7, self.muxes.server.session.streams)
+        self.muxes.settle()
+        self.assertEqual(server.end, ConnectionAborted)
+        self.assertOver()
 
     def test_whenClosedAfterwards(self) -> None:
         """
@@ -227,12 +258,15 @@ class LossTests(SessionTestCase):
                 self.setUp()
                 client, server = self.muxes.pair(make())
                 client.transport.pauseProducing()
+                producer = Producer()
+                client.transport.registerProducer(producer, True)
                 server.transport.write(b"farewell")
                 server.transport.loseConnection()
                 self.muxes.server.close()
                 self.muxes.settle()
                 self.assertTrue(self.muxes.here.lost)
                 self.assertEqual((client.data, client.end), (b"", None))
+                self.assertEqual(producer.told, ["stop"])
                 client.transport.write(b"in vain")
                 self.assertEqual(client.transport.record.queued, 0)
                 if leave is None:
@@ -257,6 +291,25 @@ class LossTests(SessionTestCase):
         self.muxes.settle()
         self.muxes.here.peerResets()
         self.assertEqual((client.data, client.end), (b"", ConnectionLost))
+
+    def test_lostWhileBlocked(self) -> None:
+        """
+        A session that does not read its carrier is as lost as any other.
+        """
+        muxes = Muxes(SmuxConfig(version=1, smuxbuf=1000, streambuf=1000))
+        client, server = muxes.pair()
+        client.transport.pauseProducing()
+        server.transport.write(bytes(5000))
+        muxes.settle()
+        self.assertTrue(muxes.here.paused)
+        client.transport.resumeProducing()
+        muxes.here.peerResets()
+        self.assertEqual(client.end, ConnectionLost)
+        # Nothing is told to it any more, and nothing waits for the next turn.
+        self.assertTrue(muxes.here.paused)
+        self.assertEqual([call.getTime() for call in muxes.clock.getDelayedCalls()], [10])
+        muxes.settle()
+        self.assertEqual(muxes.clock.getDelayedCalls(), [])
 
     def test_nothingAfterLoss(self) -> None:
         """
@@ -456,6 +509,7 @@ class KeepAliveTests(SessionTestCase):
             muxes.clock.advance(1)
             muxes.there.peerSends(muxes.here.take())
         self.assertIsNone(client.end)
+        muxes.clock.advance(5)
         client.transport.resumeProducing()
         muxes.clock.advance(0)
         muxes.here._incoming.clear()
@@ -480,9 +534,11 @@ class KeepAliveTests(SessionTestCase):
 
     def test_leavingCarrier(self) -> None:
         """
-        A carrier that should have ended long ago is dropped.
+        A carrier that should have ended long ago is dropped, and nothing is
+        written to it before.
         """
         self.muxes.here.loseConnection = lambda: None  # type: ignore[method-assign]
         self.muxes.client.close()
-        self.muxes.clock.advance(31)
+        self.muxes.clock.pump([1] * 31)
+        self.assertEqual(self.muxes.here.take(), b"")
         self.assertTrue(self.muxes.here.aborted)
