@@ -184,8 +184,8 @@ class Sending:
         the acknowledgement is lost, neither side says another word.
         """
         queue = self._queue
-        credit, tries = self._budget(credit)
         count = 0
+        credit, tries = self._budget(credit)
         while queue and count < room:
             piece = self._cheap(credit, rmtWnd)
             if piece is None:
@@ -201,15 +201,19 @@ class Sending:
 
     def _budget(self, credit: int) -> tuple[int, int]:
         """
-        Say what may be spent on segments with new numbers.
+        Say what may be spent on segments with new numbers. A segment that
+        fits as a whole goes as that; of a longer one goes little, often.
 
         @param credit: Octets.
         @return: Octets, and how often there will be credit to send them.
         """
         credit -= self._reserved
-        for tries in range(TRIES, 2, -1):
-            if credit // tries > HEAD_SIZE + self.overhead:
-                return credit // tries, tries
+        least = HEAD_SIZE + self.overhead
+        whole = least + len(self._queue[0][1])
+        for wanted in (whole, least + 1):
+            for tries in range(TRIES, 1, -1):
+                if credit // tries >= wanted:
+                    return credit // tries, tries
         return credit // 2, 2
 
     def _cheap(self, credit: int, rmtWnd: int) -> tuple[int, bytes] | None:
@@ -362,8 +366,10 @@ class Sending:
             return True
         if self._postponed and HEAD_SIZE + len(self._postponed[0].data) <= credit:
             return True
+        if not withQueue:
+            return False
         space = self._budget(credit)[0] - HEAD_SIZE - self.overhead
-        return withQueue and self._isAffordable(space, rmtWnd)
+        return self._isAffordable(space, rmtWnd)
 
     def _rate(self) -> float | None:
         """

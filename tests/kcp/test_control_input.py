@@ -366,4 +366,4 @@ class ProofTests(SynchronousTestCase):
         block.extendCredit(200, 0)
         self.assertEqual(block.nextDeadline(NOW), 0)
         (seg,) = segmentsOf(block.flush(NOW))
-        self.assertEqual(len(seg.data), 100 - 24)
+        self.assertEqual(len(seg.data), 200 // 5 - 24)

@@ -378,11 +378,20 @@ class CreditTests(SynchronousTestCase):
         A part of the credit is used, for a piece that fits and can be sent
         some times.
         """
-        sending = self.sending(540)
+        sending = self.sending(260)
         (segment,) = flush(sending)
         # What goes out with a datagram of its own costs 20 octets.
-        self.assertEqual(len(segment.data), (540 - 20) // TRIES - 20 - HEAD_SIZE)
+        self.assertEqual(len(segment.data), (260 - 20) // TRIES - 20 - HEAD_SIZE)
         self.assertEqual(sending.queued, 4)
+
+    def test_whole(self) -> None:
+        """
+        A segment that can be sent twice at least is not taken apart.
+        """
+        sending = self.sending(20 + 3 * (20 + SIZE) + 10)
+        (segment,) = flush(sending)
+        self.assertEqual(len(segment.data), MSS)
+        self.assertEqual(sending._reserved, 2 * (20 + SIZE))
 
     def test_fewerTries(self) -> None:
         """
@@ -443,15 +452,15 @@ class CreditTests(SynchronousTestCase):
         A message gets a fragment more when there is credit for a part of the
         first one only; others are not cut.
         """
-        sending = self.sending(540, stream=False)
+        sending = self.sending(260, stream=False)
         (first,) = flush(sending)
-        self.assertEqual((first.frg, len(first.data)), (4, 60))
+        self.assertEqual((first.frg, len(first.data)), (4, 4))
         sending.credit = 200
         self.assertEqual(flush(sending), [])
         sending.credit = None
         rest = flush(sending)
         self.assertEqual([segment.frg for segment in rest], [3, 2, 1, 0])
-        self.assertEqual(sum(len(segment.data) for segment in rest), 4 * MSS - 60)
+        self.assertEqual(sum(len(segment.data) for segment in rest), 4 * MSS - 4)
 
     def test_messageThatFits(self) -> None:
         """
