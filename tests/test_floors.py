@@ -75,6 +75,7 @@ FLOORS = [
             "kcp.port",
             "kcp.transport",
             "smux.compression",
+            "smux.protocol",
             "smux.transport",
         ],
     ),

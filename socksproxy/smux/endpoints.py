@@ -12,10 +12,11 @@ that a new connection costs no round trip of its own.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.error import ConnectError, NoProtocol
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
@@ -30,11 +31,12 @@ from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from socksproxy.errors import GeneralFailure
+from socksproxy.errors import LocalProtocolError
 from socksproxy.smux._chunks import requireSnappy
+from socksproxy.smux._end import StreamEnd
 from socksproxy.smux.compression import compressed
 from socksproxy.smux.config import DEFAULT_CONFIG, SmuxConfig
-from socksproxy.smux.transport import MuxProtocol, MuxServerFactory
+from socksproxy.smux.protocol import MuxProtocol, MuxServerFactory
 from socksproxy.state import IReportsState, State, placeOf, reportOf
 
 STALLED_AFTER = 3.0
@@ -73,15 +75,27 @@ class MuxServerEndpoint:
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
         """
-        See C{IStreamServerEndpoint}.
+        See C{IStreamServerEndpoint}. Once the port is closed, sessions that
+        there are take no more streams, and end after their last one.
 
         @param protocolFactory: Makes the protocols of streams.
         """
-        factory: IProtocolFactory = MuxServerFactory(self._reactor, protocolFactory, self._config)
+        factory: IProtocolFactory = _ServerFactory(self._reactor, protocolFactory, self._config)
         if self._compress:
             factory = compressed(factory, self._reactor)
         listening: Deferred[IListeningPort] = self._carrier.listen(factory)
         return listening
+
+
+class _ServerFactory(MuxServerFactory):
+    """
+    Makes the sessions of a port.
+    """
+
+    def stopFactory(self) -> None:
+        super().stopFactory()
+        for mux in list(self.sessions):
+            mux.close()
 
 
 @dataclass(eq=False, slots=True)
@@ -90,13 +104,28 @@ class _Member:
     A session of a client's.
 
     @ivar mux: The session.
-    @ivar expires: When no new streams go to it any more, or L{None}.
-    @ivar scavenging: Closes it after that.
+    @ivar timer: Has it expire, and then drops it.
     """
 
-    mux: MuxProtocol
-    expires: float | None = None
-    scavenging: IDelayedCall | None = None
+    mux: _ClientMux
+    timer: IDelayedCall | None = None
+
+
+@dataclass(eq=False, slots=True)
+class _Dial:
+    """
+    A session that is being made.
+
+    @ivar waiting: Who waits for it.
+    @ivar spare: It is wanted even if nobody waits.
+    @ivar closing: It is to end after the streams of those who wait.
+    @ivar connecting: The carrier.
+    """
+
+    waiting: list[Deferred[_ClientMux]]
+    spare: bool
+    closing: bool = False
+    connecting: Deferred[Any] = field(default_factory=Deferred)
 
 
 @implementer(IStreamClientEndpoint, IReportsState)
@@ -138,96 +167,190 @@ class MuxClientEndpoint:
         self._autoexpire = autoexpire
         self._scavengettl = scavengettl
         self._members: list[_Member] = []
-        self._dialling: list[Deferred[MuxProtocol]] | None = None
+        self._dialling: _Dial | None = None
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """
         See C{IStreamClientEndpoint}. The stream can be written to at once, and
         the peer is asked for nothing before.
+
+        @return: The protocol; fails with what the carrier does, C{NoProtocol},
+            or C{ConnectError} if the session ended before it was used.
         """
 
-        def opened(mux: MuxProtocol) -> IProtocol:
-            protocol = protocolFactory.buildProtocol(mux.peer)
-            if protocol is None:
-                raise GeneralFailure("the factory made no protocol")
-            mux.openStream(protocol)
-            return protocol
+        def failed(failure: Failure) -> Failure:
+            protocolFactory.doStop()
+            return failure
 
-        return self._session().addCallback(opened)
+        protocolFactory.doStart()
+        return self._session().addCallback(_open, protocolFactory).addErrback(failed)
 
     def close(self) -> None:
         """
-        Close the sessions, each after its last stream.
+        Close the sessions, each after its last stream. Who connects later has
+        others made.
         """
-        for member in self._members:
+        for member in list(self._members):
             member.mux.close()
+        dial = self._dialling
+        if dial is not None:
+            dial.closing, dial.spare = True, False
+            self._giveUp(dial)
 
     def report(self) -> Iterator[State]:
         """
         See L{IReportsState}: the sessions, and what their carrier has to say.
         """
         for member in self._members:
-            usable = "yes" if self._isUsable(member) else "no"
+            usable = "yes" if _isUsable(member) else "no"
             numbers = {"usable": usable, **member.mux.numbers()}
             yield State("mux-session", placeOf(member.mux.peer), numbers)
         yield from reportOf(self._carrier)
 
-    def _session(self) -> Deferred[MuxProtocol]:
+    def _session(self) -> Deferred[_ClientMux]:
         """
         Find the session with the fewest streams, or make one.
         """
-        usable = [member.mux for member in self._members if self._isUsable(member)]
-        least = min(usable, key=lambda mux: mux.streams, default=None)
-        if least is not None and (not least.streams or len(usable) >= self._sessions):
-            return succeed(least)
-        dialling = self._dial()
-        if least is None:
-            return dialling
-        # There is one already; another is on its way for those who come later.
-        dialling.addErrback(lambda failure: None)
-        return succeed(least)
-
-    def _isUsable(self, member: _Member) -> bool:
-        if member.expires is not None and self._reactor.seconds() >= member.expires:
-            return False
-        return member.mux.usable and member.mux.stalled < STALLED_AFTER
-
-    def _dial(self) -> Deferred[MuxProtocol]:
-        """
-        Make a session, or wait for the one that is being made.
-        """
-        waiting: Deferred[MuxProtocol] = Deferred()
-        if self._dialling is not None:
-            self._dialling.append(waiting)
+        usable = self._usable()
+        if not usable:
+            waiting: Deferred[_ClientMux] = Deferred(self._cancelled)
+            if self._dialling is None:
+                self._dial(_Dial([waiting], spare=False))
+            else:
+                self._dialling.waiting.append(waiting)
             return waiting
-        self._dialling = [waiting]
+        if (
+            self._dialling is None
+            and len(usable) < self._sessions
+            and all(m.streams for m in usable)
+        ):
+            # If it takes time, it is for those who come later.
+            self._dial(_Dial([], spare=True))
+            usable = self._usable()
+        # After each interruption there is one more than there should be.
+        while len(usable) > self._sessions:
+            usable.pop(0).close()
+        return succeed(min(usable, key=lambda mux: mux.streams))
+
+    def _usable(self) -> list[_ClientMux]:
+        return [member.mux for member in self._members if _isUsable(member)]
+
+    def _dial(self, dial: _Dial) -> None:
+        """
+        Make a session.
+        """
+        self._dialling = dial
         factory: IProtocolFactory = _MuxClientFactory(self._reactor, self._config)
         if self._compress:
             factory = compressed(factory, self._reactor)
-        self._carrier.connect(factory).addCallback(self._joined).addBoth(self._dialled)
-        return waiting
+        dial.connecting = maybeDeferred(self._carrier.connect, factory)
+        dial.connecting.addCallback(self._joined).addBoth(self._dialled, dial)
 
-    def _dialled(self, result: MuxProtocol | Failure) -> None:
-        waiting, self._dialling = self._dialling or [], None
+    def _dialled(self, result: _ClientMux | Failure, dial: _Dial) -> None:
+        if self._dialling is dial:
+            self._dialling = None
+        waiting, dial.waiting = dial.waiting, []
         for one in waiting:
             one.callback(result)
+        if dial.closing and not isinstance(result, Failure):
+            result.close()
 
-    def _joined(self, protocol: Any) -> MuxProtocol:
-        mux: MuxProtocol = getattr(protocol, "wrappedProtocol", protocol)
-        member = _Member(mux, None)
+    def _cancelled(self, waiting: Deferred[_ClientMux]) -> None:
+        """
+        Somebody does not wait any more.
+        """
+        dial = self._dialling
+        if dial is not None and waiting in dial.waiting:
+            dial.waiting.remove(waiting)
+            self._giveUp(dial)
+
+    def _giveUp(self, dial: _Dial) -> None:
+        """
+        Make no session that nobody wants.
+        """
+        if not (dial.waiting or dial.spare):
+            self._dialling = None
+            dial.connecting.cancel()
+
+    def _joined(self, protocol: Any) -> _ClientMux:
+        mux: _ClientMux = getattr(protocol, "wrappedProtocol", protocol)
+        member = _Member(mux)
         self._members.append(member)
-        mux.whenClosed().addCallback(lambda _: self._left(member))
         if self._autoexpire:
-            member.expires = self._reactor.seconds() + self._autoexpire
-            member.scavenging = self._reactor.callLater(
-                self._autoexpire + self._scavengettl, mux.abort
-            )
+            member.timer = self._reactor.callLater(self._autoexpire, self._expire, member)
+        mux.whenClosed().addCallback(lambda _: self._left(member))
         return mux
+
+    def _expire(self, member: _Member) -> None:
+        member.timer = self._reactor.callLater(self._scavengettl, self._scavenge, member)
+        member.mux.close()
+
+    def _scavenge(self, member: _Member) -> None:
+        member.timer = None
+        member.mux.abort()
 
     def _left(self, member: _Member) -> None:
         self._members.remove(member)
-        if member.scavenging is not None and member.scavenging.active():
-            member.scavenging.cancel()
+        if member.timer is not None:
+            member.timer.cancel()
+            member.timer = None
+
+
+def _isUsable(member: _Member) -> bool:
+    return member.mux.usable and member.mux.stalled < STALLED_AFTER
+
+
+def _open(mux: _ClientMux, factory: IProtocolFactory) -> IProtocol:
+    """
+    Open a stream for a protocol of a factory's.
+    """
+    if not mux.usable:
+        raise ConnectError(string="the session ended before it was used")
+    protocol = factory.buildProtocol(mux.peer)
+    if protocol is None:
+        raise NoProtocol
+    mux.openFor(factory, protocol)
+    return protocol
+
+
+class _ClientMux(MuxProtocol):
+    """
+    A session that tells factories when their streams have ended, as ports and
+    connectors of Twisted's do.
+    """
+
+    def __init__(self, reactor: Any, config: SmuxConfig) -> None:
+        super().__init__(reactor, config, client=True)
+        self._factories: dict[StreamEnd, IProtocolFactory] = {}
+
+    def openFor(self, factory: IProtocolFactory, protocol: IProtocol) -> None:
+        """
+        Open a stream.
+
+        @param factory: Is stopped once the protocol knows that it is over.
+        """
+        try:
+            stream = self.openStream(protocol)
+        except LocalProtocolError:
+            # It has no numbers left.
+            self.close()
+            raise
+        self._factories[stream] = factory
+        if not stream.connected:
+            self._stop(stream)
+
+    def streamOver(self, stream: StreamEnd) -> None:
+        """
+        See L{MuxProtocol}.
+        """
+        super().streamOver(stream)
+        self._stop(stream)
+
+    def _stop(self, stream: StreamEnd) -> None:
+        factory = self._factories.pop(stream, None)
+        if factory is not None:
+            # The protocol is about to be told, and comes first.
+            self._clock.callLater(0, factory.doStop)
 
 
 class _MuxClientFactory(Factory):
@@ -241,5 +364,5 @@ class _MuxClientFactory(Factory):
         self._reactor = reactor
         self._config = config
 
-    def buildProtocol(self, addr: IAddress | None) -> MuxProtocol:
-        return MuxProtocol(self._reactor, self._config, client=True)
+    def buildProtocol(self, addr: IAddress | None) -> _ClientMux:
+        return _ClientMux(self._reactor, self._config)

@@ -8,11 +8,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from socksproxy.errors import ConfigurationError
-from socksproxy.smux.config import SmuxConfig
+from socksproxy.smux.config import DEFAULT_CONFIG, SmuxConfig
 
 Reader = Callable[[str, str], Any]
 """
 Takes a parameter's name and its text, and gives its value.
+"""
+
+MAX_DIGITS = 32
+
+PATIENCE = 3
+"""
+Signs of life that may be missing until a peer is dead. It is expected to give
+them as often as we do.
 """
 
 
@@ -20,14 +28,16 @@ def number(low: int, high: int) -> Reader:
     """
     Make what reads whole numbers.
 
-    @param low: The least.
+    @param low: The least; not negative.
     @param high: The greatest.
     """
 
     def read(name: str, text: str) -> int:
-        if not (text.isascii() and text.isdigit()) or not low <= int(text) <= high:
+        # Python reads no numbers of thousands of digits.
+        value = int(text) if text.isascii() and text.isdigit() and len(text) < MAX_DIGITS else -1
+        if not low <= value <= high:
             raise ConfigurationError(f"{name} is {text or 'empty'} and has to be {low} to {high}")
-        return int(text)
+        return value
 
     return read
 
@@ -87,6 +97,9 @@ def muxFrom(given: Mapping[str, str], compress: bool) -> tuple[SmuxConfig, bool]
     compress = not values.pop("nocomp", not compress)
     if "smuxver" in values:
         values["version"] = values.pop("smuxver")
+    if "keepalive" in values:
+        patience = float(PATIENCE * values["keepalive"])
+        values["keepaliveTimeout"] = max(DEFAULT_CONFIG.keepaliveTimeout, patience)
     return SmuxConfig(**values), compress
 
 

@@ -14,7 +14,8 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksproxy.smux.config import SmuxConfig
-from socksproxy.smux.transport import MuxProtocol, MuxServerFactory, MuxStream
+from socksproxy.smux.protocol import MuxProtocol, MuxServerFactory
+from socksproxy.smux.transport import MuxStream
 from socksproxy.testing import MemoryTransport, tcpAddress
 
 

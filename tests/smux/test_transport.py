@@ -20,7 +20,8 @@ from zope.interface.verify import verifyObject
 
 from socksproxy.errors import GeneralFailure, LocalProtocolError
 from socksproxy.smux.config import SmuxConfig
-from socksproxy.smux.transport import MuxAddress, MuxServerFactory
+from socksproxy.smux.protocol import MuxServerFactory
+from socksproxy.smux.transport import MuxAddress
 from socksproxy.testing import tcpAddress
 from tests.smux.muxes import Application, HalfCloseable, Muxes
 

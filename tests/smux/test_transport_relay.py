@@ -287,7 +287,7 @@ class NestedTests(SynchronousTestCase):
         """
         A stream carries a session as any other transport does.
         """
-        from socksproxy.smux.transport import MuxProtocol, MuxServerFactory
+        from socksproxy.smux.protocol import MuxProtocol, MuxServerFactory
 
         outer = Muxes()
         accepted = Applications(HalfCloseable)

@@ -14,7 +14,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from socksproxy.errors import LocalProtocolError
 from socksproxy.smux.config import SmuxConfig
-from socksproxy.smux.transport import MuxProtocol
+from socksproxy.smux.protocol import MuxProtocol
 from socksproxy.testing import MemoryTransport
 from tests.logs import captured, texts
 from tests.smux.frames import frame, framesOf
