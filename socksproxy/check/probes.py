@@ -22,7 +22,9 @@ from socksproxy.client.errors import (
     TargetConnectionRefused,
     TargetFault,
 )
+from socksproxy.exposure import localAddressTowards
 from socksproxy.outbound.hops import Chain, directEndpoint
+from socksproxy.outbound.proxyurl import ProxyURL
 from socksproxy.relay.leg import addressAndPort
 from socksproxy.socks.client import SOCKS5Client
 
@@ -143,11 +145,25 @@ class Examination:
         if proxy.address is None:
             self._local = self._remote = IPv4Address("127.0.0.1")
             return f"{proxy} is a UNIX socket"
+        if proxy.carrier:
+            return await self._reachByTunnel(proxy)
         connection = await self._conversation(directEndpoint(self._reactor, proxy.address))
         self._local, _ = addressAndPort(connection.transport.getHost())
         self._remote, _ = addressAndPort(connection.transport.getPeer())
         connection.transport.abortConnection()
         return f"{proxy} takes connections"
+
+    async def _reachByTunnel(self, proxy: ProxyURL) -> str:
+        """
+        Begin a session, which tells where the other end is. Whether anybody is
+        there shows only when something comes back.
+        """
+        stream = await self._conversation(self._chain.carrierTo(proxy))
+        self._remote, _ = addressAndPort(stream.transport.getPeer())
+        stream.transport.abortConnection()
+        if self._remote is not None:
+            self._local = localAddressTowards(self._remote)
+        return f"{proxy} is where streams are sent to"
 
     async def _connect(self) -> str:
         if self._target is not None:
@@ -239,6 +255,8 @@ class Examination:
         return f"a port was opened at {Destination(host, port)}, and a peer got through it"
 
     async def _udp(self) -> str:
+        if self._chain.last.order()[0].carrier:
+            raise Skipped("datagrams go with the stream, and not to a port of the proxy's")
         client = self._client()
         correspondence = Correspondence()
         association = await client.associate(correspondence)

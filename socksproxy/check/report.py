@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -82,7 +82,8 @@ def check(
     @return: The exit status: 0 if it works.
     @raise ConfigurationError: The URL or a target is none.
     """
-    hops = chainFromURLs(urls)
+    # What the proxy answers is what is to be known.
+    hops = [[replace(proxy, eager=False) for proxy in hop] for hop in chainFromURLs(urls)]
     destination = _optional(target)
     datagramDestination = _optional(datagramTarget)
     status = 1

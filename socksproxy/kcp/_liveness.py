@@ -121,6 +121,13 @@ class Liveness:
         self._progress = progress
         self._closed = closed
 
+    def stalled(self, now: int) -> int:
+        """
+        Say for how many milliseconds the peer has acknowledged nothing of what
+        waits, though it could.
+        """
+        return 0 if self._stalled is None or self._closed else now - self._stalled
+
     def closing(self, now: int) -> None:
         """
         Nothing more will be written.

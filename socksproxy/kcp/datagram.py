@@ -171,6 +171,12 @@ class KCPProtocol(BatchProtocol):
 
     # Sessions.
 
+    def now(self) -> int:
+        """
+        See L{SessionOwner<socksproxy.kcp.transport.SessionOwner>}.
+        """
+        return self._now()
+
     def _begin(self, key: Key, peer: Any, trusting: bool) -> KCPTransport:
         _, conversation = key
         number = int.from_bytes(conversation, "little")

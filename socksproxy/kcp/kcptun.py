@@ -154,11 +154,15 @@ def _keyFrom(given: Mapping[str, str]) -> bytes:
     if "key" in given:
         return given["key"].encode("utf-8", "surrogateescape")
     path = given["keyFile"]
+    if not path:
+        raise ConfigurationError("keyFile is empty")
     try:
         with open(path, "rb") as file:
             key = file.read(MAX_KEY + 1).rstrip(b"\r\n")
     except OSError as e:
         raise ConfigurationError(f"key file {path}: {e.strerror}") from None
+    except ValueError as e:
+        raise ConfigurationError(f"key file {path}: {e}") from None
     if not 0 < len(key) <= MAX_KEY:
         raise ConfigurationError(f"key file {path}: it is empty, or no key")
     return key
@@ -189,7 +193,8 @@ def portsFrom(text: str, least: int) -> Sequence[int]:
     @raise ConfigurationError: It is none, or they are too many.
     """
     first, dash, last = text.partition("-")
-    read = number(least, 65535)
+    # Port 0 is any, which is no beginning.
+    read = number(1 if dash else least, 65535)
     ports = range(read("port", first), read("port", last if dash else first) + 1)
     if not 0 < len(ports) <= MAX_PORTS:
         raise ConfigurationError(f"the ports {text} are not 1 to {MAX_PORTS}")
@@ -282,14 +287,12 @@ class _Together:
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
         opening = [endpoint.listen(protocolFactory) for endpoint in self._endpoints]
 
-        def opened(results: list[tuple[bool, Any]]) -> IListeningPort | Failure:
+        def opened(results: list[tuple[bool, Any]]) -> Any:
             ports = [result for success, result in results if success]
             if len(ports) == len(results):
                 return _Ports(ports)
-            for port in ports:
-                port.stopListening()
             failure: Failure = next(result for success, result in results if not success)
-            return failure
+            return _Ports(ports).stopListening().addBoth(lambda _: failure)
 
         return DeferredList(opening, consumeErrors=True).addCallback(opened)
 

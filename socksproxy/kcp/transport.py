@@ -54,6 +54,11 @@ class SessionOwner(Protocol):
     What has the socket of a session.
     """
 
+    def now(self) -> int:
+        """
+        Give the time in milliseconds.
+        """
+
     def touched(self, session: KCPTransport) -> None:
         """
         A session has something to send, or to be given, soon.
@@ -139,6 +144,14 @@ class KCPTransport:
         The retransmission timeout in milliseconds.
         """
         return self._control.rto
+
+    @property
+    def stalled(self) -> float:
+        """
+        For how many seconds data has been under way, and the peer has
+        acknowledged nothing new though it has room; 0.0 if nothing waits.
+        """
+        return self._liveness.stalled(self._owner.now()) / 1000
 
     # What the application calls.
 

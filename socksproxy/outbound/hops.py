@@ -162,6 +162,12 @@ class Chain:
         """
         return self._to(len(self.hops) - 1, proxy)
 
+    def carrierTo(self, proxy: ProxyURL) -> IStreamClientEndpoint:
+        """
+        Give the endpoint that leads to a proxy of the first hop by its tunnel.
+        """
+        return self._carriers[proxy]
+
     def client(self, proxy: ProxyURL) -> SOCKS5Client:
         """
         Give a client of a SOCKS5 proxy of the last hop.

@@ -188,7 +188,8 @@ class Wire:
         addresses: dict[socket.socket, Any] = {}
         held: dict[bool, list[tuple[int, socket.socket, bytes, Any]]] = {True: [], False: []}
         while True:
-            readable, _, _ = select.select([self._socket, self._end, *addresses], [], [])
+            waiting: list[Any] = [self._socket, self._end, *addresses]
+            readable, _, _ = select.select(waiting, [], [])
             if self._end in readable:
                 break
             for each in readable:
@@ -202,17 +203,17 @@ class Wire:
                     continue
                 out = clients[sender] if there else self._socket
                 to = ("127.0.0.1", self.server) if there else addresses[each]
-                waiting = held[there]
+                late = held[there]
                 if self._random.random() < self._reorder:
-                    waiting.append((self.HELD, out, datagram, to))
+                    late.append((self.HELD, out, datagram, to))
                     continue
                 out.sendto(datagram, to)
                 held[there] = []
-                for left, *late in waiting:
+                for left, by, other, to in late:
                     if left > 1:
-                        held[there].append((left - 1, *late))
+                        held[there].append((left - 1, by, other, to))
                     else:
-                        late[0].sendto(*late[1:])
+                        by.sendto(other, to)
         for each in addresses:
             each.close()
 

@@ -5,6 +5,7 @@ kcptun on one side of a tunnel and our daemon on the other one.
 from __future__ import annotations
 
 import itertools
+import socket
 import tempfile
 import unittest
 from pathlib import Path
@@ -25,6 +26,7 @@ from tests.interop.kcptuns import (
     segmentsIn,
 )
 from tests.interop.peers import requirePackage
+from tests.interop.servers import countAtEnd
 from tests.interop.test_forward import Forwarding
 from tests.targets import Target, echo, sender
 
@@ -284,3 +286,21 @@ class EndTests(KcptunTestCase):
                 while len(received) < 2000:
                     received += connection.recv(65536)
                 self.assertEqual(received, b"%02d" % number * 1000)
+
+    def test_halfClose(self) -> None:
+        """
+        Between two ends of ours an answer arrives that is given after the end
+        of the question.
+        """
+        target = self.enterContext(Target(countAtEnd))
+        given = self.ours({})
+        server = self.enterContext(
+            Forwarding(f"kcp:0:interface=127.0.0.1:{given},tcp:127.0.0.1:{target.port}")
+        )
+        client = self.enterContext(
+            Forwarding(f"{LOOPBACK},kcp:127.0.0.1:{server.ports[0]}:{given}")
+        )
+        with dial(client.ports[0]) as connection:
+            connection.sendall(bytes(12345))
+            connection.shutdown(socket.SHUT_WR)
+            self.assertEqual(receiveAll(connection), b"12345 octets")

@@ -5,6 +5,7 @@ Daemons that take over from kcptun, and other programs in tunnels.
 from __future__ import annotations
 
 import shlex
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -59,7 +60,8 @@ def running(command: list[str], isUp: Callable[[], bool]) -> Iterator[None]:
         until(isUp, "a program that listens")
         yield
     finally:
-        process.terminate()
+        # Without waiting for what is under way.
+        process.send_signal(signal.SIGINT)
         process.wait(TIMEOUT)
 
 
