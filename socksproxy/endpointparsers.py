@@ -136,9 +136,16 @@ def tunnelServer(reactor: Any, *args: str, **parameters: str) -> IStreamServerEn
     from socksproxy.smux.endpoints import MuxServerEndpoint
     from socksproxy.smux.parameters import MUX, muxFrom
 
-    mux, compress = muxFrom(parameters, compress=False)
-    rest = {name: value for name, value in parameters.items() if name not in MUX}
-    return MuxServerEndpoint(reactor, tlsServer(reactor, *args, **rest), mux, compress)
+    given = _named(args, parameters, "port")
+    _checkNames(
+        TUNNEL,
+        given,
+        required=("port", "certificate"),
+        optional=("privateKey", "clientCA", "interface", "backlog", *MUX),
+    )
+    mux, compress = muxFrom(given, compress=False)
+    rest = {name: value for name, value in given.items() if name not in MUX}
+    return MuxServerEndpoint(reactor, tlsServer(reactor, **rest), mux, compress)
 
 
 def tunnelClient(reactor: Any, *args: str, **parameters: str) -> IStreamClientEndpoint:
@@ -156,10 +163,10 @@ def tunnelClient(reactor: Any, *args: str, **parameters: str) -> IStreamClientEn
     from socksproxy.tls import clientTLS, wrapTLSClient
 
     given = _named(args, parameters, "host", "port")
-    mux, compress = muxFrom(given, compress=False)
-    pool = poolFrom(given)
     tls = ("ca", "pin", "certificate", "privateKey")
     _checkNames(TUNNEL, given, required=("host", "port"), optional=(*tls, *MUX, *POOL))
+    mux, compress = muxFrom(given, compress=False)
+    pool = poolFrom(given)
     destination = destinationFor(given["host"], _number(given, "port", 0))
     creator = clientTLS(
         destination.host,

@@ -111,15 +111,16 @@ class Receiving:
         """
         Take what is in order, whatever messages it was.
 
-        @param limit: Octets after which to stop; a segment is not split.
+        @param limit: Octets, at the most, but a segment is not split.
         """
         queue = self._queue
         pieces: list[bytes] = []
         size = 0
-        while queue and size < limit:
-            _, data = queue.popleft()
-            pieces.append(data)
-            size += len(data)
+        while queue:
+            size += len(queue[0][1])
+            if size > limit and pieces:
+                break
+            pieces.append(queue.popleft()[1])
             if self._early and not queue:
                 self._promote()
         if self._early:

@@ -207,7 +207,7 @@ class ControlBlock:
         """
         Take what is in order; in message mode the boundaries are lost.
 
-        @param limit: Octets that are enough.
+        @param limit: Octets, at the most, but a segment is not split.
         @return: Nothing if there is none.
         """
         full = self._receiving.free == 0

@@ -238,6 +238,10 @@ class StreamEnd:
                 return
             if self._readingPaused or self._backlog:
                 self._backlog.put(event.pieces)
+            elif sum(map(len, event.pieces)) > PIECE:
+                # An application may pause after what it is given at a time.
+                self._backlog.put(event.pieces)
+                self._mux.attend(self)
             else:
                 self._give(b"".join(event.pieces))
         elif type(event) is Ended:
