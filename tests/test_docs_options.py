@@ -44,18 +44,26 @@ def optionsIn(text: str) -> set[str]:
 
 
 @cache
-def toolOptions(tool: str) -> frozenset[str]:
+def shownOptions(*command: str) -> frozenset[str]:
     """
-    Find the options of a tool of C{python -m socksproxy}.
+    Find the options that a command of Python's shows with C{--help}.
     """
     shown = subprocess.run(
-        [sys.executable, "-m", "socksproxy", tool, "--help"],
+        [sys.executable, "-m", *command, "--help"],
+        cwd=ROOT,
         env=environment(),
         capture_output=True,
         text=True,
         timeout=TIMEOUT,
     )
     return frozenset(re.findall(r"^  (?:-\w, )?(--[\w-]+)", shown.stdout, re.M))
+
+
+def toolOptions(tool: str) -> frozenset[str]:
+    """
+    Find the options of a tool of C{python -m socksproxy}.
+    """
+    return shownOptions("socksproxy", tool)
 
 
 def documented(program: str) -> dict[str, str]:
@@ -112,7 +120,12 @@ class TestOptions:
         assert stated == defaults
 
     @pytest.mark.parametrize(
-        ("program", "tool"), [("socksproxy", "passwd"), ("socksproxy check", "check")]
+        ("program", "tool"),
+        [
+            ("socksproxy", "passwd"),
+            ("socksproxy check", "check"),
+            ("socksproxy import", "import"),
+        ],
     )
     def test_tools(self, program: str, tool: str) -> None:
         """
@@ -142,7 +155,8 @@ class TestOptions:
         """
         named = set(re.findall(r"``(--[a-z0-9-]+)", path.read_text()))
         known = optionsIn(help()) | optionsIn(help("socksproxy")) | OTHER_PROGRAMS
-        known |= toolOptions("passwd") | toolOptions("check")
+        known |= toolOptions("passwd") | toolOptions("check") | toolOptions("import")
+        known |= shownOptions("bench", "kcp")
         assert named <= known
 
 
