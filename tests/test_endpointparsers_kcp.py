@@ -168,9 +168,8 @@ class FoundTests(SynchronousTestCase):
             IStreamClientEndpointStringParserWithReactor,
         ]
         for interface in interfaces:
-            found: list[Any] = [
-                parser for parser in getPlugins(interface) if parser.prefix.lower() == KCP
-            ]
+            parsers: list[Any] = list(getPlugins(interface))
+            found = [parser for parser in parsers if parser.prefix.lower() == KCP]
             self.assertEqual(len(found), 1)
             verifyObject(interface, found[0])
             verifyObject(IPlugin, found[0])

@@ -113,9 +113,8 @@ class StringTests(TunnelTestCase):
             IStreamClientEndpointStringParserWithReactor,
         ]
         for interface in interfaces:
-            found: list[Any] = [
-                parser for parser in getPlugins(interface) if parser.prefix.lower() == TUNNEL
-            ]
+            parsers: list[Any] = list(getPlugins(interface))
+            found = [parser for parser in parsers if parser.prefix.lower() == TUNNEL]
             self.assertEqual(len(found), 1)
             verifyObject(interface, found[0])
             verifyObject(IPlugin, found[0])

@@ -12,7 +12,7 @@ that a new connection costs no round trip of its own.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
@@ -125,7 +125,7 @@ class _Dial:
     waiting: list[Deferred[_ClientMux]]
     spare: bool
     closing: bool = False
-    connecting: Deferred[Any] = field(default_factory=Deferred)
+    connecting: Deferred[Any] | None = None
 
 
 @implementer(IStreamClientEndpoint, IReportsState)
@@ -201,10 +201,10 @@ class MuxClientEndpoint:
         """
         See L{IReportsState}: the sessions, and what their carrier has to say.
         """
-        for member in self._members:
-            usable = "yes" if _isUsable(member) else "no"
-            numbers = {"usable": usable, **member.mux.numbers()}
-            yield State("mux-session", placeOf(member.mux.peer), numbers)
+        usable = self._usable()
+        for mux in [member.mux for member in self._members]:
+            numbers = {"usable": "yes" if mux in usable else "no", **mux.numbers()}
+            yield State("mux-session", placeOf(mux.peer), numbers)
         yield from reportOf(self._carrier)
 
     def _session(self) -> Deferred[_ClientMux]:
@@ -233,7 +233,15 @@ class MuxClientEndpoint:
         return succeed(min(usable, key=lambda mux: mux.streams))
 
     def _usable(self) -> list[_ClientMux]:
-        return [member.mux for member in self._members if _isUsable(member)]
+        """
+        Give those that take streams and seem to get through. Where one has
+        noticed that it does not, others count that have heard something since.
+        """
+        taking = [member.mux for member in self._members if member.mux.usable]
+        longest = max((mux.stalled for mux in taking), default=0.0)
+        if longest < STALLED_AFTER:
+            return taking
+        return [mux for mux in taking if mux.stalled < STALLED_AFTER and mux.silent < longest]
 
     def _dial(self, dial: _Dial) -> None:
         """
@@ -243,15 +251,18 @@ class MuxClientEndpoint:
         factory: IProtocolFactory = _MuxClientFactory(self._reactor, self._config)
         if self._compress:
             factory = compressed(factory, self._reactor)
-        dial.connecting = maybeDeferred(self._carrier.connect, factory)
-        dial.connecting.addCallback(self._joined).addBoth(self._dialled, dial)
+        connecting: Deferred[Any] = maybeDeferred(self._carrier.connect, factory)
+        dial.connecting = connecting
+        connecting.addCallback(self._joined).addBoth(self._dialled, dial)
 
     def _dialled(self, result: _ClientMux | Failure, dial: _Dial) -> None:
         if self._dialling is dial:
             self._dialling = None
         waiting, dial.waiting = dial.waiting, []
         for one in waiting:
-            one.callback(result)
+            # Who came before may have cancelled it.
+            if not one.called:
+                one.callback(result)
         if dial.closing and not isinstance(result, Failure):
             result.close()
 
@@ -270,7 +281,8 @@ class MuxClientEndpoint:
         """
         if not (dial.waiting or dial.spare):
             self._dialling = None
-            dial.connecting.cancel()
+            if dial.connecting is not None:
+                dial.connecting.cancel()
 
     def _joined(self, protocol: Any) -> _ClientMux:
         mux: _ClientMux = getattr(protocol, "wrappedProtocol", protocol)
@@ -296,10 +308,6 @@ class MuxClientEndpoint:
             member.timer = None
 
 
-def _isUsable(member: _Member) -> bool:
-    return member.mux.usable and member.mux.stalled < STALLED_AFTER
-
-
 def _open(mux: _ClientMux, factory: IProtocolFactory) -> IProtocol:
     """
     Open a stream for a protocol of a factory's.
@@ -322,6 +330,14 @@ class _ClientMux(MuxProtocol):
     def __init__(self, reactor: Any, config: SmuxConfig) -> None:
         super().__init__(reactor, config, client=True)
         self._factories: dict[StreamEnd, IProtocolFactory] = {}
+
+    @property
+    def silent(self) -> float:
+        """
+        For how many seconds nothing has come.
+        """
+        silent: float = self._clock.seconds() - self._heard
+        return silent
 
     def openFor(self, factory: IProtocolFactory, protocol: IProtocol) -> None:
         """
