@@ -367,7 +367,7 @@ class WrongStringTests(KCPTestCase):
         """
         There has to be one key, and not an empty one.
         """
-        sentence = "kcp: needs key= or keyFile=, and not both"
+        sentence = "kcp: needs one of key and keyFile"
         for read, text in (
             (serverFromString, "kcp:29900"),
             (clientFromString, "kcp:10.0.0.1:29900"),

@@ -145,12 +145,9 @@ class Asking(Protocol):
         """
         self._missing -= len(data)
         if not self._missing and not self.finished.called:
-            self._count()
+            if self._sent >= self._settled:
+                self._times.append(time.perf_counter() - self._sent)
             self._send()
-
-    def _count(self) -> None:
-        if self._sent >= self._settled:
-            self._times.append(time.perf_counter() - self._sent)
 
     def finish(self) -> None:
         """
@@ -158,7 +155,7 @@ class Asking(Protocol):
         it had come.
         """
         if not self.finished.called:
-            self._count()
+            self._times.append(time.perf_counter() - self._sent)
             self.finished.callback(self._times)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:

@@ -23,6 +23,11 @@ STYLES = {
 Colour, line and marks: of one family is what is of one colour, and of one line.
 """
 
+SLOWEST = 1.0
+"""
+Mbit/s, where the picture ends.
+"""
+
 OTHER = ("#555555", "-.", "x")
 
 
@@ -53,6 +58,8 @@ def draw(cases: Sequence[Case], path: str) -> None:
         some = [case for case in cases if case.burst == burst or not case.loss]
         title = f"Loss in bursts of {burst:g}" if burst > 1 else "Loss by chance"
         _panel(axes[0], some, losses, "goodput", "goodput, Mbit/s", title)
+        # What is slower than that need not be told apart.
+        axes[0].set_ylim(bottom=SLOWEST)
         _panel(axes[1], some, losses, "p99", "99 % of echoes within, ms", title)
     handles, labels = rows[0][0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="lower center", ncols=min(len(labels), 7), frameon=False)

@@ -81,8 +81,9 @@ class Client:
         self._source: socket.socket | None = None
         self._asking: list[socket.socket] = []
 
-    def _connect(self) -> socket.socket:
+    def _connect(self, timeout: float | None = None) -> socket.socket:
         connection = _socket(self._control)
+        connection.settimeout(timeout)
         connection.connect(self._address)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return connection
@@ -118,40 +119,40 @@ class Client:
         """
         settled = time.perf_counter() + settling
         times: list[list[float]] = [[] for _ in range(sessions)]
-        # They stay open, as idle ones.
-        self._asking += (connections := [self._connect() for _ in range(sessions)])
         threads = [
-            _inBackground(_ask, connection, size, settled, settled + seconds, mine)
-            for connection, mine in zip(connections, times, strict=True)
+            _inBackground(self._ask, size, settled, settled + seconds, mine) for mine in times
         ]
         for thread in threads:
             thread.join()
         return [round(each, 6) for mine in times for each in mine]
 
+    def _ask(self, size: int, settled: float, deadline: float, times: list[float]) -> None:
+        """
+        Ask for echoes, one after the other.
 
-def _ask(
-    connection: socket.socket, size: int, settled: float, deadline: float, times: list[float]
-) -> None:
-    """
-    Ask for echoes, one after the other.
-    """
-    message = ECHO + bytes(size)
-    while (sent := time.perf_counter()) < deadline:
+        @param times: Where to write what counts.
+        """
+        sent = time.perf_counter()
         try:
-            connection.settimeout(deadline - sent)
-            connection.sendall(message)
-            missing = size
-            while missing:
-                connection.settimeout(max(deadline - time.perf_counter(), 0.001))
-                data = connection.recv(missing)
-                if not data:
-                    return
-                missing -= len(data)
+            connection = self._connect(deadline - sent)
+            # It stays open, as an idle one.
+            self._asking.append(connection)
+            message = ECHO + bytes(size)
+            while (sent := time.perf_counter()) < deadline:
+                connection.settimeout(deadline - sent)
+                connection.sendall(message)
+                missing = size
+                while missing:
+                    connection.settimeout(max(deadline - time.perf_counter(), 0.001))
+                    data = connection.recv(missing)
+                    if not data:
+                        return
+                    missing -= len(data)
+                message = message[-size:]
+                if sent >= settled:
+                    times.append(time.perf_counter() - sent)
         except TimeoutError:
             # As if it had come now.
-            pass
-        message = message[-size:]
-        if sent >= settled:
             times.append(time.perf_counter() - sent)
 
 

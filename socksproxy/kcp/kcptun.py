@@ -150,7 +150,7 @@ def tunnelFrom(given: Mapping[str, str]) -> Tunnel:
 
 def _keyFrom(given: Mapping[str, str]) -> bytes:
     if ("key" in given) == ("keyFile" in given):
-        raise ConfigurationError("kcp: needs key= or keyFile=, and not both")
+        raise ConfigurationError("kcp: needs one of key and keyFile")
     if "key" in given:
         return given["key"].encode("utf-8", "surrogateescape")
     path = given["keyFile"]

@@ -211,7 +211,7 @@ class ParameterTests(SynchronousTestCase):
         """
         There has to be one key, given or in a file.
         """
-        sentence = "kcp: needs key= or keyFile=, and not both"
+        sentence = "kcp: needs one of key and keyFile"
         for given in ({}, {"key": KEY, "keyFile": "/nowhere"}):
             error = self.assertRaises(ConfigurationError, tunnelFrom, given)
             self.assertEqual(str(error), sentence)
