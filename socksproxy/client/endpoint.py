@@ -130,7 +130,7 @@ class ProxiedRequest:
         """
         connecting: Deferred[IProtocol] = self._proxy.connect(legs)
         asking = connecting.addErrback(notConnected).addCallback(self._connected)
-        return asking.addTimeout(self._timeout, self._clock, _tooLate)
+        return asking.addTimeout(self._timeout, self._clock, tooLate)
 
     def _connected(self, leg: IProtocol) -> Deferred[tuple[Negotiation, Destination]]:
         negotiation = Negotiation(cast(Leg, leg), self._machine, self._inThread)
@@ -284,5 +284,8 @@ def notConnected(failure: Failure) -> NoReturn:
     raise ProxyUnreachable(f"the proxy cannot be reached: {error}") from error
 
 
-def _tooLate(result: object, seconds: float) -> Failure:
+def tooLate(result: object, seconds: float) -> Failure:
+    """
+    Say that a proxy has had its time, as a C{Deferred} that times out wants it.
+    """
     return Failure(ProxyTimedOut(f"the proxy took more than {seconds:g} s"))

@@ -117,6 +117,19 @@ class Tunnel:
     socket: Mapping[str, Any] = field(default_factory=dict)
     pool: Mapping[str, Any] = field(default_factory=dict)
 
+    def carrier(self) -> dict[str, Any]:
+        """
+        Give what endpoints of KCP on either side are told besides the key.
+        """
+        return {
+            "crypt": self.crypt,
+            "salt": self.salt,
+            "config": self.config,
+            "interface": self.interface,
+            "timers": TIMERS,
+            **self.socket,
+        }
+
 
 def tunnelFrom(given: Mapping[str, str]) -> Tunnel:
     """
@@ -208,20 +221,7 @@ def serverEndpoint(reactor: Any, ports: Sequence[int], tunnel: Tunnel) -> IStrea
     @param ports: The UDP ports; of one of them each client has a choice.
     @raise ConfigurationError: Something of it cannot be.
     """
-    carriers = [
-        KCPServerEndpoint(
-            reactor,
-            port,
-            tunnel.key,
-            crypt=tunnel.crypt,
-            salt=tunnel.salt,
-            config=tunnel.config,
-            interface=tunnel.interface,
-            timers=TIMERS,
-            **tunnel.socket,
-        )
-        for port in ports
-    ]
+    carriers = [KCPServerEndpoint(reactor, port, tunnel.key, **tunnel.carrier()) for port in ports]
     carrier = carriers[0] if len(carriers) == 1 else _Together(carriers)
     return MuxServerEndpoint(reactor, carrier, tunnel.mux, tunnel.compress)
 
@@ -237,19 +237,7 @@ def clientEndpoint(
     @raise ConfigurationError: Something of it cannot be.
     """
     carriers = [
-        KCPClientEndpoint(
-            reactor,
-            host,
-            port,
-            tunnel.key,
-            crypt=tunnel.crypt,
-            salt=tunnel.salt,
-            config=tunnel.config,
-            interface=tunnel.interface,
-            timers=TIMERS,
-            **tunnel.socket,
-        )
-        for port in ports
+        KCPClientEndpoint(reactor, host, port, tunnel.key, **tunnel.carrier()) for port in ports
     ]
     carrier = carriers[0] if len(carriers) == 1 else _AnyOf(carriers)
     return MuxClientEndpoint(reactor, carrier, tunnel.mux, tunnel.compress, **tunnel.pool)

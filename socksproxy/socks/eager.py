@@ -29,8 +29,8 @@ from socksproxy.client.endpoint import (
     notConnected,
     octetsOf,
     startedFor,
+    tooLate,
 )
-from socksproxy.client.errors import ProxyTimedOut
 from socksproxy.relay import Leg
 from socksproxy.relay.leg import abort
 from socksproxy.relay.sockets import writeThrough
@@ -93,7 +93,7 @@ class EagerSOCKS5ClientEndpoint:
 
         startedFor(result, protocolFactory)
         asking: Deferred[IProtocol] = self._proxy.connect(legs).addErrback(notConnected)
-        asking.addTimeout(self._timeout, self._reactor, _tooLate)
+        asking.addTimeout(self._timeout, self._reactor, tooLate)
         asking.addCallback(connected).addErrback(failed)
         return result
 
@@ -115,7 +115,3 @@ class _Sent:
 
     def abandon(self) -> None:
         abort(self.leg.transport)
-
-
-def _tooLate(result: object, seconds: float) -> Failure:
-    return Failure(ProxyTimedOut(f"the proxy took more than {seconds:g} s"))

@@ -23,8 +23,9 @@ from socksproxy.client.endpoint import (
     legs,
     notConnected,
     octetsOf,
+    tooLate,
 )
-from socksproxy.client.errors import ProxyFault, ProxyTimedOut
+from socksproxy.client.errors import ProxyFault
 from socksproxy.client.negotiation import Negotiation
 from socksproxy.relay import Leg
 from socksproxy.relay.leg import abort
@@ -79,7 +80,7 @@ def streamDatagrams(
         return StreamedDatagrams(leg, received)
 
     connecting: Deferred[IProtocol] = proxy.connect(legs).addErrback(notConnected)
-    connecting.addTimeout(timeout, reactor, _tooLate)
+    connecting.addTimeout(timeout, reactor, tooLate)
     return connecting.addCallback(connected)
 
 
@@ -198,7 +199,3 @@ class StreamedDatagrams:
         self._over = self._full = True
         self._leg.transport.unregisterProducer()
         abort(self._leg.transport)
-
-
-def _tooLate(result: object, seconds: float) -> Failure:
-    return Failure(ProxyTimedOut(f"the proxy took more than {seconds:g} s"))
