@@ -20,7 +20,7 @@ from twisted.cred.credentials import IAnonymous, IUsernamePassword
 from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred, DeferredList
 from twisted.internet.endpoints import serverFromString
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.interfaces import IDelayedCall, IListeningPort
 
 from socksproxy.auth.ident import IdentChecker, IUserID, UserIDChecker
 from socksproxy.auth.realm import ProxyRealm
@@ -40,13 +40,20 @@ from socksproxy.outbound.direct import DirectOutbound
 from socksproxy.outbound.hops import Chain
 from socksproxy.policy.rules import AnyAddress, PublicAddresses
 from socksproxy.ports import ProxyPort, reasonOf
-from socksproxy.state import State, totalOf
+from socksproxy.state import State, closeSessions, reportOf, totalOf
 
 BALANCED = "haproxy:"
 """
 What stands before the endpoint string of a listener behind load balancers.
 Twisted has a parser for it, whose wrapper breaks on headers in pieces, checks
 few of their fields and takes them from anybody.
+"""
+
+
+GOODBYE = 2.0
+"""
+Seconds that the peers of sessions get to say good-bye when there is nothing
+more to do.
 """
 
 
@@ -91,6 +98,10 @@ class ProxyService(Service):
             reactor, configuration, self._listen, self._outboundToForward, self._chain
         )
         self._opened = False
+        self._stopping = False
+        # As their endpoints have made them: they may have sessions when they
+        # are closed.
+        self._endpointPorts: list[IListeningPort] = []
 
     def openPorts(self) -> None:
         """
@@ -135,12 +146,13 @@ class ProxyService(Service):
 
     def stopService(self) -> Deferred[None]:
         """
-        Stop listening, let transfers end for the time that they get, and cut
-        off the rest.
+        Stop listening, let transfers end for the time that they get, cut off
+        the rest, and close the sessions that were kept for others.
 
         @return: Fires when nothing is left.
         """
         super().stopService()
+        self._stopping = True
         closing: list[Deferred[Any]] = [self._closePorts()]
         inbounds = [listener.inbound for listener in self._ports]
         relaying = 0
@@ -155,9 +167,10 @@ class ProxyService(Service):
             )
         cutOff: IDelayedCall = self._reactor.callLater(self.drain, self.abortConnections)
 
-        def done(_: object) -> None:
+        def done(_: object) -> Deferred[None]:
             if cutOff.active():
                 cutOff.cancel()
+            return closeSessions([self._chain, self._forwarded], GOODBYE)
 
         return DeferredList(closing).addCallback(done)
 
@@ -178,6 +191,9 @@ class ProxyService(Service):
         states += self._forwarded.report()
         if self._chain is not None:
             states += self._chain.report()
+        if self._stopping:
+            # Listeners know no more of ports that they have closed.
+            states += [state for port in self._endpointPorts for state in reportOf(port)]
         return states + totalOf(states)
 
     @property
@@ -250,8 +266,12 @@ class ProxyService(Service):
         factory = factoryFor(inbound)
         if description.startswith(BALANCED):
             factory = BalancedFactory(factory, configuration.balancers)
-        listener.start(endpoint.listen(factory))
+        listener.start(endpoint.listen(factory).addCallback(self._keepForReport))
         return listener
+
+    def _keepForReport(self, port: IListeningPort) -> IListeningPort:
+        self._endpointPorts.append(port)
+        return port
 
     def _refuseOpenRelay(self, listener: ProxyPort) -> None:
         closed = listener.inbound.local or listener.keyed

@@ -1,19 +1,22 @@
 """
-What goes on right now, as structured events for the log.
+What goes on right now, as structured events for the log, and its end.
 
 Whoever has something to say gives L{State}s when it is asked, and asks those
 whom it has made itself: ports their sessions, endpoints their carriers. They
-are values, so that they can be written later, a few at a time.
+are values, so that they can be written later, a few at a time. In the same way
+whoever keeps sessions for later closes them when there is no later.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, cast
 
 from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from zope.interface import Interface
 
 from socksproxy.events import log
@@ -69,6 +72,21 @@ class IReportsState(Interface):
         """
 
 
+class IKeepsSessions(Interface):
+    """
+    Something that keeps sessions with peers after what they were made for.
+    """
+
+    def close(patience: float | None = None) -> Deferred[None]:
+        """
+        Close them.
+
+        @param patience: Seconds after which those are dropped that are still
+            there; L{None} is never.
+        @return: Fires when they are gone.
+        """
+
+
 class ICounts(Interface):
     """
     A protocol that has more to say of its connection than its transport knows.
@@ -85,7 +103,22 @@ def reportOf(thing: object) -> Iterator[State]:
     Ask something that may have nothing to say.
     """
     if IReportsState.providedBy(thing):
-        yield from thing.report()
+        # A port that is closed knows no address any more.
+        with suppress(OSError):
+            yield from thing.report()
+
+
+def closeSessions(things: Iterable[object], patience: float | None = None) -> Deferred[None]:
+    """
+    Close the sessions of those who keep any.
+
+    @param things: Some may keep none.
+    @param patience: See L{IKeepsSessions.close}.
+    @return: Fires when they are gone.
+    """
+    keeping = [thing for thing in things if IKeepsSessions.providedBy(thing)]
+    closing = [maybeDeferred(thing.close, patience) for thing in keeping]
+    return DeferredList(closing, consumeErrors=True).addCallback(lambda _: None)
 
 
 def totalOf(states: Iterable[State]) -> list[State]:

@@ -4,8 +4,22 @@ Tests for L{socksproxy.service}: the end.
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IAddress, IListeningPort
+from zope.interface import implementer
+
+from socksproxy import service
 from socksproxy.config import Configuration
-from socksproxy.service import ProxyService
+from socksproxy.forward import forwardFromText, ports
+from socksproxy.outbound import hops
+from socksproxy.outbound.proxyurl import chainFromURLs
+from socksproxy.service import GOODBYE, ProxyService
+from socksproxy.state import IReportsState, State
+from tests.keepers import Keeper
 from tests.logs import captured, texts
 from tests.memoryreactor import MemoryReactor
 from tests.proxyclients import METHOD, WORLD, ClientTestCase
@@ -159,3 +173,125 @@ class StopTests(ClientTestCase):
             client.peerResets()
             self.settle()
         self.successResultOf(stopped)
+
+
+@implementer(IListeningPort, IReportsState)
+class Tunnel:
+    """
+    A port whose sessions go on when it is closed.
+    """
+
+    def __init__(self, port: IListeningPort) -> None:
+        self._port = port
+
+    def startListening(self) -> None:
+        """
+        See C{IListeningPort}.
+        """
+
+    def stopListening(self) -> Deferred[None]:
+        """
+        See C{IListeningPort}.
+        """
+        stopping: Deferred[None] = maybeDeferred(self._port.stopListening)
+        return stopping
+
+    def getHost(self) -> IAddress:
+        """
+        See C{IListeningPort}.
+        """
+        return self._port.getHost()
+
+    def report(self) -> Iterator[State]:
+        """
+        See L{IReportsState}.
+        """
+        yield State("kcp-port", "tunnel", {"InPkts": 5})
+        yield State("kcp-session", "client", {"InPkts": 3})
+
+
+class TunnelTests(ClientTestCase):
+    """
+    The end of a proxy with tunnels.
+    """
+
+    def test_reportsWhileDraining(self) -> None:
+        """
+        While transfers are waited for, sessions of closed ports are told of
+        as they were before: once.
+        """
+        made = service.serverFromString
+
+        def serverFromString(reactor: Any, description: str) -> Any:
+            endpoint = made(reactor, description)
+            listen = endpoint.listen
+            endpoint.listen = lambda factory: listen(factory).addCallback(Tunnel)
+            return endpoint
+
+        self.patch(service, "serverFromString", serverFromString)
+        proxy = self.start()
+        client, target = self.relay()
+        expected = Counter(state.kind for state in proxy.report())
+        self.assertEqual((expected["kcp-port"], expected["kcp-session"]), (1, 1))
+        stopped = proxy.stopService()
+        self.assertEqual(Counter(state.kind for state in proxy.report()), expected)
+        self.assertEqual(proxy.report()[-1].numbers["InPkts"], 5)
+        client.peerResets()
+        target.peerResets()
+        self.settle()
+        self.successResultOf(stopped)
+
+    def keepers(self) -> list[Keeper]:
+        """
+        Have what tunnels would lead through keep sessions.
+
+        @return: They, as soon as they are made.
+        """
+        made: list[Keeper] = []
+
+        def clientFromString(reactor: Any, description: str) -> Keeper:
+            made.append(Keeper())
+            return made[-1]
+
+        self.patch(ports, "clientFromString", clientFromString)
+        self.patch(hops, "clientFromString", clientFromString)
+        return made
+
+    def assertCloses(self, keeper: Keeper, stopped: Deferred[None]) -> None:
+        """
+        Require that sessions are being closed, and that the proxy has stopped
+        when they are.
+        """
+        self.assertNoResult(stopped)
+        self.assertEqual([patience for patience, _ in keeper.closing], [GOODBYE])
+        keeper.closed()
+        self.successResultOf(stopped)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_closesTargets(self) -> None:
+        """
+        The sessions with targets are closed when transfers are over, and not
+        before.
+        """
+        made = self.keepers()
+        forward = forwardFromText("tcp:8080:interface=127.0.0.1,kcp:192.0.2.1:29900")
+        proxy = self.start(forward=[forward])
+        client, target = self.relay()
+        stopped = proxy.stopService()
+        self.settle()
+        (keeper,) = made
+        self.assertEqual(keeper.closing, [])
+        client.peerResets()
+        target.peerResets()
+        self.settle()
+        self.assertCloses(keeper, stopped)
+
+    def test_closesProxies(self) -> None:
+        """
+        So are those with proxies.
+        """
+        made = self.keepers()
+        proxy = self.start(via=chainFromURLs("socks5h+kcp://192.0.2.1?key=k"))
+        stopped = proxy.stopService()
+        (keeper,) = made
+        self.assertCloses(keeper, stopped)

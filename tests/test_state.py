@@ -23,12 +23,14 @@ from socksproxy.state import (
     IReportsState,
     Numbers,
     State,
+    closeSessions,
     numbersOf,
     placeOf,
     reportOf,
     shown,
     totalOf,
 )
+from tests.keepers import Keeper
 from tests.logs import captured
 
 
@@ -179,3 +181,66 @@ class PlaceTests(SynchronousTestCase):
         self.assertEqual(placeOf(MuxAddress(MuxAddress(four, 3), 5)), "192.0.2.1:80")
         for other in (UNIXAddress("/x"), HostnameAddress(b"x", 1), None):
             self.assertEqual(placeOf(other), str(other))
+
+
+@implementer(IReportsState)
+class ClosedPort:
+    """
+    Cannot say any more where it was.
+    """
+
+    def report(self) -> Iterator[State]:
+        """
+        See L{IReportsState}.
+        """
+        raise OSError
+        yield
+
+
+class ClosedTests(SynchronousTestCase):
+    """
+    Tests for L{reportOf}, of ports that are closed.
+    """
+
+    def test_closed(self) -> None:
+        """
+        They have nothing to say.
+        """
+        self.assertEqual(list(reportOf(ClosedPort())), [])
+
+
+class CloseSessionsTests(SynchronousTestCase):
+    """
+    Tests for L{closeSessions}.
+    """
+
+    def test_waits(self) -> None:
+        """
+        All who keep sessions are told to close them, and waited for; others
+        are left alone.
+        """
+        keepers = [Keeper(), Keeper()]
+        closing = closeSessions([keepers[0], None, Talker(), keepers[1]], 2.5)
+        for keeper in keepers:
+            self.assertNoResult(closing)
+            self.assertEqual([patience for patience, _ in keeper.closing], [2.5])
+            keeper.closed()
+        self.assertIsNone(self.successResultOf(closing))
+
+    def test_none(self) -> None:
+        """
+        Where nobody keeps any there is nothing to wait for.
+        """
+        self.assertIsNone(self.successResultOf(closeSessions([None])))
+
+    def test_fails(self) -> None:
+        """
+        Who fails keeps nobody else from it.
+        """
+        keepers = [Keeper(), Keeper()]
+        closing = closeSessions(keepers)
+        self.assertEqual([patience for patience, _ in keepers[1].closing], [None])
+        keepers[0].closing[0][1].errback(ZeroDivisionError())
+        self.assertNoResult(closing)
+        keepers[1].closed()
+        self.assertIsNone(self.successResultOf(closing))

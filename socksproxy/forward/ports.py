@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred, DeferredList, maybeDeferred
 from twisted.internet.endpoints import clientFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
+from zope.interface import implementer
 
 from socksproxy.config import Configuration, withoutSecrets
 from socksproxy.errors import ConfigurationError
@@ -28,7 +29,7 @@ from socksproxy.outbound.hops import Chain
 from socksproxy.ports import ProxyPort, reasonOf
 from socksproxy.relay.datagrams import listenUDP
 from socksproxy.relay.leg import addressAndPort
-from socksproxy.state import State
+from socksproxy.state import IKeepsSessions, State, closeSessions
 
 Listen = Callable[[str, Callable[[Inbound], InboundFactory]], ProxyPort]
 """
@@ -63,6 +64,7 @@ class _DatagramPort:
         return maybeDeferred(self.port.stopListening)
 
 
+@implementer(IKeepsSessions)
 class ForwardedPorts:
     """
     All that a proxy forwards.
@@ -147,6 +149,12 @@ class ForwardedPorts:
         Stop listening. Connections go on; for datagrams it is over.
         """
         return DeferredList([port.stop() for port, _ in self._ports])
+
+    def close(self, patience: float | None = None) -> Deferred[None]:
+        """
+        Close the sessions that are kept with targets. See L{IKeepsSessions}.
+        """
+        return closeSessions(self._targets, patience)
 
     def _openStreams(self, forward: StreamForward) -> None:
         target = self._targetOf(forward)

@@ -30,9 +30,10 @@ from socksproxy.outbound.direct import CONNECT_TIMEOUT
 from socksproxy.outbound.eyeballs import requestFailedFrom
 from socksproxy.relay import Leg
 from socksproxy.relay.leg import abort
-from socksproxy.state import State, reportOf
+from socksproxy.state import IKeepsSessions, State, closeSessions, reportOf
 
 
+@implementer(IKeepsSessions)
 class Target:
     """
     A place to connect to.
@@ -67,6 +68,12 @@ class Target:
         Tell what the endpoint has to say.
         """
         return reportOf(self._endpoint)
+
+    def close(self, patience: float | None = None) -> Deferred[None]:
+        """
+        Close the sessions that the endpoint keeps. See L{IKeepsSessions}.
+        """
+        return closeSessions([self._endpoint], patience)
 
     def connect(self) -> Deferred[Leg]:
         """

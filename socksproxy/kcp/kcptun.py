@@ -85,6 +85,11 @@ _SOCKET: Mapping[str, Reader] = {
 }
 _TEXTS = ("key", "keyFile", "salt", "crypt", "mode", "interface")
 
+_POOLED = {"sessions": "conn"}
+"""
+What L{POOL<socksproxy.smux.parameters.POOL>} reads under other names.
+"""
+
 PARAMETERS = frozenset((*_CONFIG, *_MANUAL, *_SOCKET, *_TEXTS, *MUX, *POOL))
 """
 All names.
@@ -219,8 +224,11 @@ def serverEndpoint(reactor: Any, ports: Sequence[int], tunnel: Tunnel) -> IStrea
     Make the server's side of a tunnel.
 
     @param ports: The UDP ports; of one of them each client has a choice.
-    @raise ConfigurationError: Something of it cannot be.
+    @raise ConfigurationError: Something of it cannot be, or is for clients.
     """
+    if tunnel.pool:
+        names = {_POOLED.get(name, name) for name in tunnel.pool}
+        raise ConfigurationError(f"{min(names)} means nothing for a server of kcp:")
     carriers = [KCPServerEndpoint(reactor, port, tunnel.key, **tunnel.carrier()) for port in ports]
     carrier = carriers[0] if len(carriers) == 1 else _Together(carriers)
     return MuxServerEndpoint(reactor, carrier, tunnel.mux, tunnel.compress)

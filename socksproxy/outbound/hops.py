@@ -38,7 +38,7 @@ from socksproxy.socks.client import SOCKS5Client
 from socksproxy.socks.eager import EagerSOCKS5ClientEndpoint
 from socksproxy.socks.endpoints import SOCKS4ClientEndpoint, SOCKS5ClientEndpoint
 from socksproxy.socks.streamclient import StreamedDatagrams, streamDatagrams
-from socksproxy.state import State, reportOf
+from socksproxy.state import IKeepsSessions, State, closeSessions, reportOf
 from socksproxy.tls import clientTLS, wrapTLSClient
 
 RETRY_AFTER = 300.0
@@ -104,6 +104,7 @@ class Hop:
         return [self.proxies[index] for index in indices if index != without]
 
 
+@implementer(IKeepsSessions)
 class Chain:
     """
     Hops, and the endpoints that lead through them.
@@ -182,6 +183,12 @@ class Chain:
         for carrier in self._carriers.values():
             yield from reportOf(carrier)
 
+    def close(self, patience: float | None = None) -> Deferred[None]:
+        """
+        Close the sessions in tunnels to proxies. See L{IKeepsSessions}.
+        """
+        return closeSessions(self._carriers.values(), patience)
+
     def datagrams(
         self, proxy: ProxyURL, received: Callable[[bytes, Destination], None]
     ) -> Deferred[StreamedDatagrams]:
@@ -246,7 +253,7 @@ class Chain:
         return socks5(self._reactor, endpoint, host, port, proxy.username, proxy.password)
 
 
-@implementer(IStreamClientEndpoint)
+@implementer(IStreamClientEndpoint, IKeepsSessions)
 class _FailingOver:
     """
     Goes through a hop by the first of its proxies that does its part.
@@ -266,6 +273,9 @@ class _FailingOver:
 
         hop = self._chain.hops[self._count - 1]
         return failingOver(hop, hop.order(), attempt)
+
+    def close(self, patience: float | None = None) -> Deferred[None]:
+        return self._chain.close(patience)
 
 
 def failingOver(

@@ -11,11 +11,11 @@ that a new connection costs no round trip of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred, succeed
 from twisted.internet.error import ConnectError, NoProtocol
 from twisted.internet.interfaces import (
     IAddress,
@@ -28,16 +28,21 @@ from twisted.internet.interfaces import (
     IStreamServerEndpoint,
 )
 from twisted.internet.protocol import Factory
+from twisted.logger import LogLevel
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from socksproxy.errors import LocalProtocolError
+from socksproxy.relay.sockets import lowestTransport
 from socksproxy.smux._chunks import requireSnappy
 from socksproxy.smux._end import StreamEnd
+from socksproxy.smux._probation import Probation
+from socksproxy.smux._stream import Stream
 from socksproxy.smux.compression import compressed
 from socksproxy.smux.config import DEFAULT_CONFIG, SmuxConfig
 from socksproxy.smux.protocol import MuxProtocol, MuxServerFactory
-from socksproxy.state import IReportsState, State, placeOf, reportOf
+from socksproxy.smux.transport import lost
+from socksproxy.state import IKeepsSessions, IReportsState, State, placeOf, reportOf
 
 STALLED_AFTER = 3.0
 """
@@ -128,10 +133,15 @@ class _Dial:
     connecting: Deferred[Any] | None = None
 
 
-@implementer(IStreamClientEndpoint, IReportsState)
+@implementer(IStreamClientEndpoint, IReportsState, IKeepsSessions)
 class MuxClientEndpoint:
     """
     Opens streams, on sessions that it makes when there are none.
+
+    A session may be dead though nobody knows. A stream that is put on it
+    fails a few seconds later, as soon as it is certain that the peer
+    acknowledges nothing of what it has been sent since then; older streams
+    have their chance, and new ones go elsewhere.
     """
 
     def __init__(
@@ -185,17 +195,27 @@ class MuxClientEndpoint:
         protocolFactory.doStart()
         return self._session().addCallback(_open, protocolFactory).addErrback(failed)
 
-    def close(self) -> None:
+    def close(self, patience: float | None = None) -> Deferred[None]:
         """
         Close the sessions, each after its last stream. Who connects later has
         others made.
+
+        @param patience: Seconds after which those are dropped that are still
+            there.
+        @return: Fires when all sessions are gone that there are now.
         """
-        for member in list(self._members):
-            member.mux.close()
+        leaving = [member.mux for member in self._members]
+        for mux in leaving:
+            mux.close()
         dial = self._dialling
         if dial is not None:
             dial.closing, dial.spare = True, False
             self._giveUp(dial)
+        gone = gatherResults([mux.whenClosed() for mux in leaving])
+        if patience is not None and not gone.called:
+            timer = self._reactor.callLater(patience, _abortAll, leaving)
+            gone.addCallback(lambda _: timer.active() and timer.cancel())
+        return gone.addCallback(lambda _: None)
 
     def report(self) -> Iterator[State]:
         """
@@ -308,6 +328,11 @@ class MuxClientEndpoint:
             member.timer = None
 
 
+def _abortAll(sessions: Sequence[_ClientMux]) -> None:
+    for mux in sessions:
+        mux.abort()
+
+
 def _open(mux: _ClientMux, factory: IProtocolFactory) -> IProtocol:
     """
     Open a stream for a protocol of a factory's.
@@ -324,12 +349,15 @@ def _open(mux: _ClientMux, factory: IProtocolFactory) -> IProtocol:
 class _ClientMux(MuxProtocol):
     """
     A session that tells factories when their streams have ended, as ports and
-    connectors of Twisted's do.
+    connectors of Twisted's do, and gives streams up that lead nowhere.
     """
 
     def __init__(self, reactor: Any, config: SmuxConfig) -> None:
         super().__init__(reactor, config, client=True)
         self._factories: dict[StreamEnd, IProtocolFactory] = {}
+        self._probation: Probation[StreamEnd] = Probation(
+            reactor.seconds, reactor.callLater, self._unproven, self._giveUp
+        )
 
     @property
     def silent(self) -> float:
@@ -352,7 +380,9 @@ class _ClientMux(MuxProtocol):
             self.close()
             raise
         self._factories[stream] = factory
-        if not stream.connected:
+        if stream.connected:
+            self._probation.begin(stream)
+        else:
             self._stop(stream)
 
     def streamOver(self, stream: StreamEnd) -> None:
@@ -360,13 +390,48 @@ class _ClientMux(MuxProtocol):
         See L{MuxProtocol}.
         """
         super().streamOver(stream)
+        self._probation.over(stream)
         self._stop(stream)
+
+    def _unproven(self) -> float | None:
+        """
+        See L{Probation}. A session that is new and has no handshake has all
+        the time that its carrier gives it.
+        """
+        # KCP knows no round trip before something was acknowledged.
+        srtt = getattr(lowestTransport(self.transport), "srtt", None)
+        isKnown = self._answered or srtt != 0
+        return self.unacknowledged if isKnown else None
+
+    def _giveUp(self, streams: Sequence[StreamEnd]) -> None:
+        """
+        End streams that lead nowhere, and the session if it has no others.
+
+        @param streams: Those of which nothing may have arrived.
+        """
+        why = "the peer acknowledges nothing"
+        streams = [stream for stream in streams if not _isAnswered(stream.record)]
+        if len(streams) == self.streams:
+            self._say(LogLevel.info, why)
+            self._fail(lost(why))
+        else:
+            for stream in streams:
+                stream.end(lost(why))
+        self.touched()
 
     def _stop(self, stream: StreamEnd) -> None:
         factory = self._factories.pop(stream, None)
         if factory is not None:
             # The protocol is about to be told, and comes first.
             self._clock.callLater(0, factory.doStop)
+
+
+def _isAnswered(stream: Stream) -> bool:
+    """
+    Tell whether the peer has had something to say on a stream, so that it got
+    through once.
+    """
+    return bool(stream.consumed or stream.unread or stream.peerEnded)
 
 
 class _MuxClientFactory(Factory):

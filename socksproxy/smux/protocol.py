@@ -33,6 +33,7 @@ from socksproxy.errors import GeneralFailure, LocalProtocolError
 from socksproxy.events import Ration, log
 from socksproxy.relay.leg import abort
 from socksproxy.relay.sockets import lowestTransport, writeThrough
+from socksproxy.relay.stalls import StallWatch
 from socksproxy.smux._end import StreamEnd
 from socksproxy.smux._events import Event, Opened, Violated
 from socksproxy.smux._stream import Stream
@@ -81,8 +82,12 @@ class MuxProtocol(Protocol):
         self._begun = 0
         self._ration = ration
         self._turns = Turns(clock.callLater, self._progress)
+        # Only clients have somewhere else to go.
+        self._client = client
+        self._watch: StallWatch | None = None
         self._tick: IDelayedCall | None = None
         self._heard = 0.0
+        self._answered = False
         self._paused = 0.0
         self._pumping = False
         self._writingPaused = False
@@ -120,7 +125,19 @@ class MuxProtocol(Protocol):
         something, as far as it says so.
         """
         since = self._clock.seconds() - self._paused if self._writingPaused else 0.0
-        return max(since, getattr(lowestTransport(self.transport), "stalled", 0.0))
+        return max(since, self.unacknowledged)
+
+    @property
+    def unacknowledged(self) -> float:
+        """
+        For how many seconds the peer has acknowledged nothing of what there is
+        for it though it has room, as far as the carrier or a client's kernel
+        knows that.
+        """
+        if self._watch is not None and (seconds := self._watch.stalled()):
+            return seconds
+        lowest: float = getattr(lowestTransport(self.transport), "stalled", 0.0)
+        return lowest
 
     def openStream(self, application: IProtocolFactory | IProtocol) -> MuxStream:
         """
@@ -181,6 +198,8 @@ class MuxProtocol(Protocol):
         """
         self.host, self.peer = self.transport.getHost(), self.transport.getPeer()
         self._heard = self._clock.seconds()
+        if self._client:
+            self._watch = StallWatch(self._clock, self.transport)
         self._tick = self._clock.callLater(self.config.keepalive, self._keepAlive)
         self.transport.registerProducer(self, True)
         if self._over:
@@ -194,6 +213,7 @@ class MuxProtocol(Protocol):
         if self._over:
             return
         self._heard = self._clock.seconds()
+        self._answered = True
         self._turns.depth += 1
         try:
             for event in self.session.receive(data):
@@ -225,6 +245,8 @@ class MuxProtocol(Protocol):
         if self._tick is not None:
             self._tick.cancel()
             self._tick = None
+        if self._watch is not None:
+            self._watch.stop()
         self._progress()
         waiting, self._waiting = self._waiting, []
         for each in waiting:
@@ -339,6 +361,8 @@ class MuxProtocol(Protocol):
         self._pumping = True
         try:
             while not (self._writingPaused or self._over) and (data := self.session.take()):
+                if self._watch is not None:
+                    self._watch.writing()
                 for record in self.session.drained:
                     if record.owner is not None and record.owner.due:
                         self._turns.attend(record.owner)

@@ -16,12 +16,15 @@ from twisted.internet.error import (
     DNSLookupError,
 )
 from twisted.internet.interfaces import IProtocol
+from zope.interface.verify import verifyObject
 
 from socksproxy.client import ProxyUnreachable
 from socksproxy.forward.target import Target
 from socksproxy.relay import Leg
+from socksproxy.state import IKeepsSessions
 from socksproxy.testing import MemoryTransport, tcpAddress
 from tests.forward.forwarding import Endpoint, ForwardTestCase
+from tests.keepers import Keeper
 
 ERRNOS = {
     "ECONNREFUSED": "connection refused",
@@ -198,3 +201,18 @@ class TargetTests(ForwardTestCase):
         self.assertTrue(transport.paused)
         self.assertIs(leg.transport, transport)
         transport.peerResets()
+
+    def test_close(self) -> None:
+        """
+        The sessions that its endpoint keeps are closed, if it keeps any.
+        """
+        keeper = Keeper()
+        target = Target(self.network, keeper, "kcp:")
+        verifyObject(IKeepsSessions, target)
+        closing = target.close(3)
+        self.assertNoResult(closing)
+        self.assertEqual([patience for patience, _ in keeper.closing], [3])
+        keeper.closed()
+        self.successResultOf(closing)
+        other = TCP4ClientEndpoint(self.network, "192.0.2.1", 80)
+        self.successResultOf(Target(self.network, other, "tcp:").close(3))

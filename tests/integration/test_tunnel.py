@@ -9,11 +9,20 @@ from typing import Any
 
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults, inlineCallbacks
-from twisted.internet.endpoints import clientFromString, quoteStringArgument, serverFromString
+from twisted.internet.endpoints import (
+    TCP4ClientEndpoint,
+    clientFromString,
+    quoteStringArgument,
+    serverFromString,
+)
 from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.internet.protocol import Factory
+from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
 
+from socksproxy.config import Configuration
+from socksproxy.forward import forwardFromText
+from socksproxy.service import ProxyService
 from socksproxy.smux import MuxProtocol
 from socksproxy.tls import PeerRejected
 from tests.certificates import FOR_CLIENTS, Authority, selfSigned
@@ -327,6 +336,42 @@ class TransferTests(TunnelTestCase):
         closed = self.client._members[0].mux.whenClosed()
         yield self.port.stopListening()
         yield closed
+
+
+class DaemonTests(TunnelTestCase):
+    """
+    A daemon whose connections go through a tunnel.
+    """
+
+    @inlineCallbacks
+    def test_stops(self) -> Generator[Deferred[Any], Any, None]:
+        """
+        When it stops it leaves no session: the server is told at once, and
+        takes it for an orderly end.
+        """
+        yield self.listen(self.afterTheEnd(), certificate=self.issued.both)
+        port = self.port.getHost().port
+        there = self.described(LOOPBACK, str(port), ca=self.authority.path)
+        forward = [forwardFromText(f"tcp:0:interface={LOOPBACK},{there}")]
+        daemon = ProxyService(reactor, Configuration(listen=(), forward=forward))
+        daemon.startService()
+        (here,) = daemon._forwarded.listeners
+        local: Any = here._port
+        self.client = TCP4ClientEndpoint(reactor, LOOPBACK, local.getHost().port)
+        client = yield self.connect()
+        client.transport.write(b"question")
+        client.transport.loseWriteConnection()
+        yield client.ended
+        client.transport.loseConnection()
+        yield client.lost
+        (session,) = self.servers()
+        reasons: list[Failure] = []
+        lost = session.connectionLost
+        session.connectionLost = lambda reason: (reasons.append(reason), lost(reason))
+        closed = session.whenClosed()
+        yield daemon.stopService()
+        yield closed
+        self.assertEqual([reason.type for reason in reasons], [ConnectionDone])
 
 
 class TrustTests(TunnelTestCase):

@@ -29,8 +29,9 @@ from socksproxy.kcp.kcptun import (
     serverEndpoint,
     tunnelFrom,
 )
+from socksproxy.testing import DatagramNetwork
 from tests.kcp.network import CLIENT, HOST, PORT
-from tests.kcp.tunnels import LOST, USUAL, Echo, TunnelTestCase, numbered
+from tests.kcp.tunnels import KEY, LOST, USUAL, Echo, TunnelTestCase, numbered
 from tests.smux.muxes import Applications, HalfCloseable
 
 
@@ -122,6 +123,17 @@ class TunnelTests(TunnelTestCase):
             [s.numbers["streams"] for s in self.client.report() if s.kind == "mux-session"],
             [2, 2, 2],
         )
+
+    def test_clientsOnly(self) -> None:
+        """
+        What is for clients means nothing to servers, which say so.
+        """
+        for name in ("conn", "autoexpire", "scavengettl"):
+            tunnel = tunnelFrom({"key": KEY, "nocomp": "yes", name: "1"})
+            error = self.assertRaises(
+                ConfigurationError, serverEndpoint, DatagramNetwork(), [PORT], tunnel
+            )
+            self.assertEqual(str(error), f"{name} means nothing for a server of kcp:")
 
     def test_renewed(self) -> None:
         """
@@ -392,6 +404,27 @@ class DeadPeerTests(TunnelTestCase):
         self.successResultOf(self.server().listen(Applications(Echo)))
         self.network.advance(13.5)
         self.echoed(self.connect(), limit=1)
+
+    def test_idleFirst(self) -> None:
+        """
+        A session that has died since anything was sent gets the first stream
+        yet, which fails within five seconds. The next one gets through.
+        """
+        self.going = False
+        self.talking.transport.loseConnection()
+        self.heard.transport.loseConnection()
+        self.network.advance(2)
+        (socket,) = self.sockets(HOST)
+        socket.stopListening()
+        self.successResultOf(self.server().listen(Applications(Echo)))
+        application = self.connect()
+        application.transport.write(b"lost")
+        self.network.advance(3.5)
+        self.assertIsNone(application.reason)
+        self.network.advance(1.5)
+        self.assertIs(application.end, ConnectionLost)
+        self.echoed(self.connect(), limit=1)
+        self.assertEqual(len(self.sockets(CLIENT)), 1)
 
     def test_goneForGood(self) -> None:
         """

@@ -25,8 +25,10 @@ from socksproxy.outbound import hops
 from socksproxy.outbound.chain import ChainOutbound
 from socksproxy.outbound.hops import Chain
 from socksproxy.outbound.proxyurl import chainFromURLs
+from socksproxy.state import IKeepsSessions
 from socksproxy.testing import MemoryTransport
 from tests.client.scripted import EARLY, HOST, PORT, Connecting, socks5
+from tests.keepers import Keeper
 from tests.memoryproxy import DenyNetworks
 from tests.outbound.chains import ONE, TWO, ChainTestCase
 from tests.socks.test_streamed import GRANTED, REQUEST, framed
@@ -380,3 +382,38 @@ class DatagramTests(CarrierTestCase):
         self.assertEqual(peer.take(), command(RESOLVE, "web.test"))
         peer.peerSends(granted("192.0.2.1"))
         self.assertEqual([str(address) for address in self.successResultOf(looking)], ["192.0.2.1"])
+
+
+class CloseTests(ChainTestCase):
+    """
+    Sessions that tunnels keep.
+    """
+
+    def test_close(self) -> None:
+        """
+        Those with all proxies are closed, by the chain as by an endpoint that
+        leads through it.
+        """
+        keepers: list[Keeper] = []
+
+        def clientFromString(reactor: Any, description: str) -> Keeper:
+            keepers.append(Keeper())
+            return keepers[-1]
+
+        self.patch(hops, "clientFromString", clientFromString)
+        chain = self.chained(f"socks5h+kcp://{ONE}?key=k|socks5h+tunnel://{TWO}|socks5h://{ONE}")
+        endpoint: Any = chain.endpointTo(to(HOST, PORT))
+        for thing in (chain, endpoint):
+            verifyObject(IKeepsSessions, thing)
+            closing = thing.close(3)
+            for keeper in keepers:
+                self.assertNoResult(closing)
+                self.assertEqual([patience for patience, _ in keeper.closing], [3])
+                keeper.closed()
+            self.successResultOf(closing)
+
+    def test_none(self) -> None:
+        """
+        Where there are no tunnels there is nothing to close.
+        """
+        self.successResultOf(self.chained(f"socks5h://{ONE}").close(3))
