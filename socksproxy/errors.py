@@ -107,6 +107,12 @@ class TruncatedStream(RemoteProtocolError):
     """
 
 
+class StreamReset(RemoteProtocolError):
+    """
+    The peer broke a stream off before its end.
+    """
+
+
 class TruncatedSegment(RemoteProtocolError):
     """
     A datagram of KCP ends inside a segment.

@@ -4,6 +4,7 @@ One of the two connections that a relay joins.
 
 from __future__ import annotations
 
+from socket import SO_ERROR, SOL_SOCKET, socket
 from typing import Protocol as Interface
 
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -161,6 +162,9 @@ class Leg(Protocol):
         """
         Pass on that the peer sends no more.
         """
+        if _isBroken(self.transport):
+            abort(self.transport)
+            return
         if self._protection is not None:
             try:
                 self._protection.endOfStream()
@@ -286,6 +290,19 @@ def endStream(transport: StreamTransport) -> None:
             loseWriteConnection()
             return
     transport.loseConnection()
+
+
+def _isBroken(transport: StreamTransport) -> bool:
+    """
+    Tell whether what the reactor takes for the end of a stream is a reset. The
+    kernel may be seen to tell of the error a moment before it lets anybody read
+    it, and then a reactor sees no more than that all is over.
+    """
+    below = getattr(transport, "socket", None)
+    try:
+        return isinstance(below, socket) and below.getsockopt(SOL_SOCKET, SO_ERROR) != 0
+    except OSError:
+        return False
 
 
 def abort(transport: StreamTransport) -> None:

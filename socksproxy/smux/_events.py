@@ -54,7 +54,8 @@ class Unwanted:
 @dataclass(frozen=True, slots=True)
 class Failed:
     """
-    The peer broke the protocol in what concerns one stream, which is over.
+    The peer broke a stream off, or the protocol in what concerns it. The stream
+    is over.
     """
 
     stream: Stream

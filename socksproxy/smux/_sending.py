@@ -124,6 +124,9 @@ class Sending:
                 drained.append(stream)
                 if stream.ending and not stream.ended:
                     end = encodeFrame(version, FIN, stream.streamID)
+                    if stream.broken:
+                        parts.append(encodeFrame(version, NOP, stream.streamID))
+                        left -= HEAD_SIZE
                     parts.append(end + end if stream.insisting else end)
                     left -= HEAD_SIZE
                     stream.ended = True

@@ -29,6 +29,7 @@ class Stream:
     @ivar opening: SYN has to be sent.
     @ivar ending: FIN has to be sent after what is queued, or has been.
     @ivar ended: FIN has been sent.
+    @ivar broken: NOP has to be sent before FIN: there would have been more.
     @ivar insisting: FIN has to be sent twice: we do not read any more either.
     @ivar written: Octets that have been sent, modulo 2**32.
     @ivar peerEnded: The peer has sent FIN.
@@ -47,6 +48,7 @@ class Stream:
         "_peerConsumed",
         "_peerWindow",
         "_queue",
+        "broken",
         "consumed",
         "discarding",
         "ended",
@@ -77,6 +79,7 @@ class Stream:
         self.opening = local
         self.ending = False
         self.ended = False
+        self.broken = False
         self.insisting = False
         self.written = 0
         self._peerConsumed = 0

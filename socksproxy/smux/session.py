@@ -20,9 +20,11 @@ than its window, and with both the carrier must not be read while the session
 is L{blocked<Session.blocked>}.
 
 A stream ends with FIN, and FIN is all there is. To the one who gets it, a peer
-that has ended its direction looks like one that has closed. What tells them
-apart here is a second FIN, which kcptun overlooks: it is sent by who closes
-and has not read everything, or gets more after that, as TCP sends a reset.
+that has ended its direction looks like one that has closed, or has failed. Two
+things that kcptun overlooks tell them apart here. A second FIN is sent by who
+closes and has not read everything, or gets more after that. And a NOP with the
+number of a stream, whose own number is 0, says that the stream is broken off:
+there should have been more before the FIN that follows.
 
 There is no time here, so that a silent peer is for the caller to notice.
 """
@@ -36,6 +38,7 @@ from socksproxy.errors import (
     MalformedMessage,
     MessageTooLong,
     RemoteProtocolError,
+    StreamReset,
 )
 from socksproxy.smux._events import (
     Ended,
@@ -189,9 +192,10 @@ class Session:
     def reset(self, stream: Stream) -> None:
         """
         Drop a stream: what is queued is not sent, and nothing is read. The
-        peer cannot tell that from an end, unless it sends more.
+        peer is told so, unless it has been sent the end before.
         """
         self._sending.queued -= stream.drop()
+        stream.broken = not stream.ended
         if stream.opening:
             # The peer has never heard of it.
             stream.opening = False
@@ -273,6 +277,8 @@ class Session:
                     self._ended(streamID, events)
                 elif command == SYN:
                     self._opened(streamID, events)
+                elif streamID:
+                    self._brokenOff(streamID, events)
             self._tokens -= octets
             self._sending.version = self._decoder.version
             if self._sending.version == 2:
@@ -352,6 +358,20 @@ class Session:
         elif not stream.unwanted:
             stream.unwanted = True
             events.append(Unwanted(stream))
+
+    def _brokenOff(self, streamID: int, events: list[Event]) -> None:
+        """
+        A NOP came with the number of a stream.
+        """
+        stream = self.streams.get(streamID)
+        if stream is None or stream.peerEnded:
+            return
+        discarding = stream.discarding
+        self.reset(stream)
+        # It knows.
+        stream.broken = stream.insisting = False
+        if not discarding:
+            events.append(Failed(stream, StreamReset("the peer has broken the stream off")))
 
     def _updated(self, streamID: int, body: memoryview, events: list[Event]) -> None:
         """

@@ -1,8 +1,8 @@
 """
 The streams of smux, which are transports.
 
-A L{MuxStream} behaves as TCP does, but that smux has no reset: a peer is told
-that a stream has ended, and learns that nobody reads it if it sends more. A
+A L{MuxStream} behaves as TCP does. Smux has no reset; who has this on the other
+side is told of one by other means, and to any other peer it looks like an end. A
 protocol that knows no half-close is done with when the peer ends the stream,
 after what it has written by then has been sent.
 """

@@ -139,7 +139,9 @@ class Wire:
     A relay of datagrams that keeps a record, and may lose some and hold others
     back, as a context manager.
 
+    @ivar broken: Nothing gets through.
     @ivar port: Where it listens.
+    @ivar sources: The ports from which it has sent to the server.
     @ivar there: What came from clients, also what was lost then.
     @ivar back: What came from the server.
     """
@@ -157,6 +159,9 @@ class Wire:
         @param reorder: The share that is overtaken by others.
         """
         self.server = server
+        self.broken = False
+        self.sources: set[int] = set()
+        self._forgetting = False
         self._loss = loss
         self._reorder = reorder
         self._random = random.Random(1)
@@ -183,23 +188,41 @@ class Wire:
         os.close(self._end)
         self._socket.close()
 
+    def rebind(self) -> None:
+        """
+        Forget which port belongs to which client, as a router does. What a
+        client sends from now on comes from another port, and what is sent to
+        the old one gets nowhere.
+        """
+        self._forgetting = True
+
     def _run(self) -> None:
         clients: dict[Any, socket.socket] = {}
         addresses: dict[socket.socket, Any] = {}
+        # They stay open, for a closed port would be reported to the server.
+        forgotten: list[socket.socket] = []
         held: dict[bool, list[tuple[int, socket.socket, bytes, Any]]] = {True: [], False: []}
         while True:
             waiting: list[Any] = [self._socket, self._end, *addresses]
             readable, _, _ = select.select(waiting, [], [])
             if self._end in readable:
                 break
+            if self._forgetting:
+                self._forgetting = False
+                forgotten += addresses
+                clients.clear()
+                addresses.clear()
             for each in readable:
-                datagram, sender = each.recvfrom(65535)
                 there = each is self._socket
+                if not there and each not in addresses:
+                    continue
+                datagram, sender = each.recvfrom(65535)
                 (self.there if there else self.back).append(datagram)
                 if there and sender not in clients:
                     clients[sender] = datagramSocket()
                     addresses[clients[sender]] = sender
-                if self._random.random() < self._loss:
+                    self.sources.add(endpointOf(clients[sender])[1])
+                if self.broken or self._random.random() < self._loss:
                     continue
                 out = clients[sender] if there else self._socket
                 to = ("127.0.0.1", self.server) if there else addresses[each]
@@ -214,7 +237,7 @@ class Wire:
                         held[there].append((left - 1, by, other, to))
                     else:
                         by.sendto(other, to)
-        for each in addresses:
+        for each in (*addresses, *forgotten):
             each.close()
 
 

@@ -20,6 +20,7 @@ from socksproxy.kcp.kcptun import (
     tunnelFrom,
 )
 from socksproxy.smux.endpoints import MuxClientEndpoint
+from socksproxy.smux.parameters import POOL
 from socksproxy.testing import Conditions, DatagramNetwork
 from tests.kcp.network import CLIENT, HOST, PORT
 from tests.smux.muxes import Applications, HalfCloseable
@@ -78,7 +79,8 @@ class TunnelTestCase(SynchronousTestCase):
         """
         Make a server's endpoint.
         """
-        tunnel = tunnelFrom({**self.given, "interface": HOST})
+        given = {name: text for name, text in self.given.items() if name not in POOL}
+        tunnel = tunnelFrom({**given, "interface": HOST})
         return serverEndpoint(self.network, portsFrom(ports or self.ports, 0), tunnel)
 
     def connect(self, client: MuxClientEndpoint | None = None) -> Any:

@@ -4,6 +4,7 @@ Tests for L{socksproxy.relay.leg}.
 
 from __future__ import annotations
 
+import errno
 import socket
 from ipaddress import IPv4Address, IPv6Address
 
@@ -179,6 +180,29 @@ class LegTests(SynchronousTestCase):
         holder = Holder()
         self.leg.hold(holder)
         self.assertEqual(holder.told, [b"bye", ConnectionDone])
+
+    def test_brokenEnd(self) -> None:
+        """
+        An end that the kernel knows to be an error is not passed on as one.
+        """
+
+        class Failing(socket.socket):
+            def getsockopt(self, *arguments: int) -> int:  # type: ignore[override]
+                self.asked = arguments
+                return errno.ECONNRESET
+
+        for kind, told in ((socket.socket, ["end"]), (Failing, [])):
+            self.setUp()
+            holder = Holder()
+            self.leg.hold(holder)
+            below = kind()
+            self.addCleanup(below.close)
+            self.transport.socket = below  # type: ignore[attr-defined]
+            self.leg.readConnectionLost()
+            self.assertEqual(holder.told, told)
+            self.assertEqual(self.transport.aborted, not told)
+            if isinstance(below, Failing):
+                self.assertEqual(below.asked, (socket.SOL_SOCKET, socket.SO_ERROR))
 
     def test_localAddress(self) -> None:
         """

@@ -343,7 +343,7 @@ class ServerTests(EndpointTestCase):
         self.accepted.make = lambda: None
         client = self.connect(Application)
         self.settle()
-        self.assertIs(client.end, ConnectionDone)
+        self.assertIs(client.end, ConnectionLost)
         self.accepted.make = HalfCloseable
         client = self.connect()
         self.settle()

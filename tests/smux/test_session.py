@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from socksproxy.errors import LocalProtocolError
+from socksproxy.errors import LocalProtocolError, StreamReset
 from socksproxy.smux._events import Ended, Failed, Opened, Received, Unwanted
 from socksproxy.smux.config import SmuxConfig
 from socksproxy.smux.session import Session
@@ -244,7 +244,7 @@ class WritingTests(SynchronousTestCase):
         self.assertIn("consumed", str(failed.error))
         self.assertIs(received.stream, other)
         self.assertEqual(self.session.queued, 0)
-        self.assertEqual(sent(self.session), [Frame("FIN", 3)])
+        self.assertEqual(sent(self.session), [Frame("NOP", 3), Frame("FIN", 3)])
         self.assertEqual(list(self.session.streams), [5])
 
     def test_wrap(self) -> None:
@@ -472,12 +472,12 @@ class LeavingTests(SynchronousTestCase):
 
     def test_reset(self) -> None:
         """
-        A stream that is dropped sends nothing but its end.
+        A stream that is dropped sends nothing but its end, and that it is none.
         """
         self.server.write(self.stream, bytes(5000))
         self.server.reset(self.stream)
         self.assertEqual((self.server.queued, self.server.unread), (0, 0))
-        self.assertEqual({each.name for each in sent(self.server)}, {"FIN"})
+        self.assertEqual([each.name for each in sent(self.server)], ["NOP", "FIN", "FIN"])
         self.assertEqual(self.server.streams, {})
         self.assertFalse(self.server.pending)
 
@@ -490,16 +490,54 @@ class LeavingTests(SynchronousTestCase):
         sent(self.server)
         self.assertGreater(self.server.queued, 0)
         self.server.reset(self.stream)
-        self.assertEqual({each.name for each in sent(self.server)}, {"FIN"})
+        self.assertEqual([each.name for each in sent(self.server)], ["NOP", "FIN", "FIN"])
         self.assertEqual((self.server.queued, self.server.streams), (0, {}))
+
+    def test_resetAtTheEnd(self) -> None:
+        """
+        One of which everything was sent, the end included, was not broken off.
+        """
+        self.server.end(self.stream)
+        sent(self.server)
+        self.server.reset(self.stream)
+        self.assertEqual(sent(self.server), [Frame("FIN", 3)])
+
+    def test_brokenOff(self) -> None:
+        """
+        A stream that the peer breaks off is over in both directions, and the
+        peer is not told so in turn. What comes of it later is not minded.
+        """
+        self.server.write(self.stream, b"x")
+        (failed,) = self.server.receive(frame("NOP", 3) + frame("FIN", 3))
+        assert isinstance(failed, Failed)
+        self.assertIs(failed.stream, self.stream)
+        self.assertIsInstance(failed.error, StreamReset)
+        self.assertEqual((self.server.queued, self.server.unread), (0, 0))
+        self.assertEqual(sent(self.server), [Frame("FIN", 3)])
+        self.assertEqual(self.server.streams, {})
+        self.assertEqual(self.server.receive(frame("NOP", 3) + frame("FIN", 3)), [])
+
+    def test_brokenOffOther(self) -> None:
+        """
+        Nothing is broken off that has ended, or that there never was, or that
+        nobody reads.
+        """
+        self.assertEqual(self.server.receive(frame("NOP", 7)), [])
+        self.assertEqual(self.server.receive(frame("FIN", 3)), [Ended(self.stream)])
+        self.assertEqual(self.server.receive(frame("NOP", 3)), [])
+        self.setUp()
+        self.server.discard(self.stream)
+        self.assertEqual(self.server.receive(frame("NOP", 3)), [])
 
     def test_insists(self) -> None:
         """
         Who has not read what came says twice that the stream has ended, before
         or after having said so once.
         """
-        self.server.reset(self.stream)
-        self.assertEqual(sent(self.server), [Frame("FIN", 3)] * 2)
+        self.server.discard(self.stream)
+        self.server.end(self.stream)
+        ends = [each for each in sent(self.server) if each.name == "FIN"]
+        self.assertEqual(ends, [Frame("FIN", 3)] * 2)
         self.setUp()
         self.server.end(self.stream)
         self.assertEqual(sent(self.server), [Frame("FIN", 3)])
@@ -514,7 +552,7 @@ class LeavingTests(SynchronousTestCase):
         self.server.consumed(self.stream, 700)
         sent(self.server)
         self.server.reset(self.stream)
-        self.assertEqual(sent(self.server), [Frame("FIN", 3)])
+        self.assertEqual(sent(self.server), [Frame("NOP", 3), Frame("FIN", 3)])
         for _ in range(3):
             self.server.receive(frame("PSH", 3, b"more"))
         self.assertEqual(sent(self.server), [Frame("FIN", 3)])
@@ -523,7 +561,7 @@ class LeavingTests(SynchronousTestCase):
         sent(self.server)
         self.server.reset(self.stream)
         self.server.receive(frame("PSH", 3, b"more"))
-        self.assertEqual(sent(self.server), [Frame("FIN", 3)] * 2)
+        self.assertEqual(sent(self.server), [Frame("NOP", 3), *[Frame("FIN", 3)] * 2])
 
     def test_updatesToTheEnd(self) -> None:
         """
@@ -535,7 +573,7 @@ class LeavingTests(SynchronousTestCase):
         self.server.receive(frame("PSH", 3, bytes(1000)))
         self.server.consumed(self.stream, 1000)
         self.server.reset(self.stream)
-        expected = [Frame("UPD", 3, window(1700, 1000)), Frame("FIN", 3)]
+        expected = [Frame("UPD", 3, window(1700, 1000)), Frame("NOP", 3), Frame("FIN", 3)]
         self.assertEqual(sent(self.server), expected)
         self.server.receive(frame("PSH", 3, b"on"))
         self.assertEqual(sent(self.server), [Frame("FIN", 3)])
@@ -566,7 +604,7 @@ class LeavingTests(SynchronousTestCase):
         """
         self.server.receive(frame("FIN", 3))
         self.server.reset(self.stream)
-        self.assertEqual(sent(self.server), [Frame("FIN", 3)])
+        self.assertEqual(sent(self.server), [Frame("NOP", 3), Frame("FIN", 3)])
 
     def test_unwanted(self) -> None:
         """

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from socksproxy.errors import StreamReset
 from socksproxy.smux._events import Ended, Failed, Opened, Received, Unwanted, Violated
 from socksproxy.smux._stream import Stream
 from socksproxy.smux.config import SmuxConfig
@@ -66,6 +67,8 @@ class Party:
         self.endings: Counter[int] = Counter()
         self.ended: set[int] = set()
         self.dropped: set[int] = set()
+        self.reset: set[int] = set()
+        self.broken: set[int] = set()
         self.refused: set[int] = set()
 
     def adopt(self, stream: Stream) -> None:
@@ -96,6 +99,7 @@ class Party:
         elif action == "reset":
             self.session.reset(stream)
             self.dropped.add(streamID)
+            self.reset.add(streamID)
             self.ended.discard(streamID)
         elif action == "read" and streamID not in self.dropped and self.unread[streamID]:
             octets = min(octets, self.unread[streamID])
@@ -107,7 +111,7 @@ class Party:
         Take what has come, and note it.
         """
         for event in self.session.receive(data):
-            assert not isinstance(event, Violated | Failed), event
+            assert not isinstance(event, Violated), event
             stream, streamID = event.stream, event.stream.streamID
             if isinstance(event, Opened):
                 self.adopt(stream)
@@ -119,6 +123,12 @@ class Party:
                 self.unread[streamID] += len(octets)
             elif isinstance(event, Ended):
                 self.endings[streamID] += 1
+            elif isinstance(event, Failed):
+                assert isinstance(event.error, StreamReset)
+                assert not self.endings[streamID]
+                self.broken.add(streamID)
+                self.dropped.add(streamID)
+                self.ended.discard(streamID)
             else:
                 assert isinstance(event, Unwanted)
 
@@ -192,7 +202,7 @@ def test_joined(version: int, steps: list[tuple[str, int, int, int]]) -> None:
     """
     What is written arrives once and in order; an end is told once, after all
     of it, and leaves the other direction alone; what is dropped arrives as far
-    as it does; and in the end nothing is left of streams that are over.
+    as it does, and as no end; and nothing is left of streams that are over.
     """
     joined = Joined(version)
     for action, index, number, octets in steps:
@@ -225,10 +235,13 @@ def test_joined(version: int, steps: list[tuple[str, int, int, int]]) -> None:
                 assert other.endings[streamID] == (streamID in party.ended)
             elif readerStays:
                 assert other.endings[streamID] == 1
+                assert got == expected
+            if streamID in other.broken:
+                assert streamID in party.reset
             if stream.queued:
                 # The window will not open again, and it has been told why.
                 assert streamID in other.dropped
-                assert stream.unwanted
+                assert stream.unwanted or streamID in party.broken
             over = (streamID in party.ended or streamID in party.dropped) and (
                 streamID in other.ended or streamID in other.dropped
             )
