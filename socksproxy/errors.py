@@ -156,6 +156,15 @@ class GeneralFailure(RequestFailed):
     """
 
 
+class InternalError(GeneralFailure):
+    """
+    Something went wrong in this proxy that nobody has foreseen.
+    """
+
+    httpStatus = 500
+    summary = "internal error"
+
+
 class NotAllowed(RequestFailed):
     """
     The rules of this proxy forbid the connection.
@@ -164,6 +173,15 @@ class NotAllowed(RequestFailed):
     replyCode = 0x02
     httpStatus = 403
     summary = "not allowed"
+
+
+class InternalAddress(NotAllowed):
+    """
+    The address is not for clients from elsewhere.
+    """
+
+    def __init__(self, message: str = "the address is internal") -> None:
+        super().__init__(message)
 
 
 class AuthenticationFailed(NotAllowed):

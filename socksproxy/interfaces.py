@@ -45,6 +45,23 @@ class ClientOrigin:
     keyed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class WayOut:
+    """
+    How connections leave.
+
+    @ivar hops: The proxies that they go through, the nearest first, as URLs,
+        with a C{|} between alternatives.
+    @ivar resolvesHere: Names are looked up here, and not where the last of
+        them is.
+    @ivar udp: Datagrams find out as well, by SOCKS5.
+    """
+
+    hops: tuple[str, ...] = ()
+    resolvesHere: bool = True
+    udp: bool = False
+
+
 Received = Callable[[bytes, Destination], None]
 """
 Takes a datagram and where it came from.
@@ -108,6 +125,8 @@ class IProxyAvatar(Interface):
 
     user: str = Attribute("""The user's name, for logs.""")
 
+    way: WayOut = Attribute("""How the user's connections leave.""")
+
     def connect(destination: Destination) -> Deferred[Leg]:
         """
         Connect to a destination on the user's behalf.
@@ -149,6 +168,8 @@ class IOutbound(Interface):
     """
     A way out of this proxy.
     """
+
+    way: WayOut = Attribute("""What there is to say of it.""")
 
     def endpointFor(destination: Destination) -> IStreamClientEndpoint:
         """

@@ -28,7 +28,12 @@ from socksproxy.errors import RequestFailed
 class ProxiedConnectError(RequestFailed, twistedError.ConnectError):
     """
     A connection through a proxy could not be made.
+
+    @ivar proxy: The proxy that has failed, or that says so of the target, as a
+        URL without secrets; L{None} where that is not known.
     """
+
+    proxy: str | None = None
 
     def __init__(self, message: str = "") -> None:
         twistedError.ConnectError.__init__(self, string=message or self.summary)

@@ -27,13 +27,19 @@ from zope.interface import implementer
 from socksproxy.address import Destination, Host, IPAddress, hostFromText
 from socksproxy.client.endpoint import legs
 from socksproxy.client.errors import ProxyFault
-from socksproxy.errors import CommandNotSupported, GeneralFailure, NotAllowed
+from socksproxy.errors import (
+    CommandNotSupported,
+    GeneralFailure,
+    InternalAddress,
+    NotAllowed,
+)
 from socksproxy.interfaces import (
     IAddressPolicy,
     IBoundPort,
     IDatagramConduit,
     IOutbound,
     Received,
+    WayOut,
 )
 from socksproxy.outbound.hops import Chain, failingOver
 from socksproxy.outbound.names import DatagramNames
@@ -60,6 +66,7 @@ class ChainOutbound:
         """
         self._chain = chain
         self._policy = policy
+        self.way = wayThrough(chain)
 
     def endpointFor(self, destination: Destination) -> IStreamClientEndpoint:
         """
@@ -134,7 +141,7 @@ class ChainOutbound:
                 self._policy.check(address)
                 allowed.append(address)
         if not allowed:
-            raise NotAllowed("the address is internal")
+            raise InternalAddress
         return allowed
 
     def _sendable(self, proxy: ProxyURL, host: Host) -> Deferred[Host]:
@@ -298,6 +305,19 @@ class _RemoteConduit:
     def _ended(self, failure: Failure) -> None:
         failure.trap(ProxyFault)
         self._over = True
+
+
+def wayThrough(chain: Chain) -> WayOut:
+    """
+    Describe the way through a chain.
+    """
+    hops = tuple("|".join(map(str, hop.proxies)) for hop in chain.hops)
+    last = chain.last.proxies
+    relays = any(
+        proxy.kind.startswith("socks5") and (bool(proxy.carrier) or not proxy.tls) for proxy in last
+    )
+    here = all(proxy.resolvesHere for proxy in last)
+    return WayOut(hops, here, relays and len(chain.hops) == 1)
 
 
 def checkHost(policy: IAddressPolicy, host: Host) -> None:

@@ -27,6 +27,7 @@ from socksproxy.interfaces import (
     IDatagramConduit,
     IOutbound,
     Received,
+    WayOut,
 )
 from socksproxy.outbound.bound import BIND_TIMEOUT, BoundPort
 from socksproxy.outbound.conduit import DirectConduit
@@ -67,6 +68,8 @@ class DirectOutbound:
     """
     Resolves, vets and dials for one client.
     """
+
+    way = WayOut(udp=True)
 
     def __init__(
         self,

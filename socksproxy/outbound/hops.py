@@ -28,7 +28,12 @@ from zope.interface import implementer
 
 from socksproxy.address import Destination, IPAddress
 from socksproxy.client.endpoint import octetsOf
-from socksproxy.client.errors import ProxyFault, TargetFault, TargetHostUnreachable
+from socksproxy.client.errors import (
+    ProxiedConnectError,
+    ProxyFault,
+    TargetFault,
+    TargetHostUnreachable,
+)
 from socksproxy.dns.resolver import BoundedResolver
 from socksproxy.errors import ConfigurationError, RequestFailed
 from socksproxy.events import log
@@ -296,6 +301,10 @@ def failingOver(
         return result
 
     def failed(failure: Failure) -> Deferred[Result] | Failure:
+        error = failure.value
+        if isinstance(error, ProxiedConnectError) and error.proxy is None:
+            # Of a chain, the hops before it have said so themselves.
+            error.proxy = str(proxy)
         if failure.check(TargetFault):
             hop.worked(proxy)
         if not failure.check(ProxyFault) or not others:

@@ -5,6 +5,7 @@ What a logged-in user can ask of the proxy.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar, cast
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -14,7 +15,14 @@ from zope.interface import implementer
 
 from socksproxy.address import Destination, Host, IPAddress
 from socksproxy.errors import AddressTypeNotSupported
-from socksproxy.interfaces import IBoundPort, IDatagramConduit, IOutbound, IProxyAvatar, Received
+from socksproxy.interfaces import (
+    IBoundPort,
+    IDatagramConduit,
+    IOutbound,
+    IProxyAvatar,
+    Received,
+    WayOut,
+)
 from socksproxy.policy.services import DEFAULT_SERVICES, PendingBinds, Services, require
 from socksproxy.relay import Leg
 
@@ -52,6 +60,14 @@ class ProxyAvatar:
         self._services = services
         self._pending = PendingBinds() if pending is None else pending
         self._client = client
+
+    @property
+    def way(self) -> WayOut:
+        """
+        See L{IProxyAvatar}.
+        """
+        way: WayOut = self._outbound.way
+        return replace(way, udp=way.udp and bool(self._services.udp))
 
     def connect(self, destination: Destination) -> Deferred[Leg]:
         """

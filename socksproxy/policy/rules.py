@@ -18,7 +18,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from zope.interface import implementer
 
 from socksproxy.address import IPAddress
-from socksproxy.errors import NotAllowed
+from socksproxy.errors import InternalAddress
 from socksproxy.interfaces import IAddressPolicy
 
 # ipaddress.is_private and is_global are not enough: they let shared address
@@ -98,7 +98,7 @@ class PublicAddresses:
         See L{IAddressPolicy}.
         """
         if isInternal(address) or any(map(self._isOwn, _allOf(address))):
-            raise NotAllowed("the address is internal")
+            raise InternalAddress
 
 
 def _allOf(address: IPAddress) -> Iterator[IPAddress]:

@@ -543,13 +543,48 @@ class AlternativesTests(OutboundTestCase):
 
     def test_answersAreAnswers(self) -> None:
         """
-        A refusal is no reason to ask another one.
+        A refusal is no reason to ask another one, and says whose it is, with
+        no secret of it.
         """
-        outbound = self.outbound(f"socks5h://{ONE}|socks5h://{TWO}")
+        outbound = self.outbound(f"socks5h://alice:s3cret@{ONE}|socks5h://{TWO}")
         result = outbound.listen(to("192.0.2.7", 0))
         self.asked(command(BIND, "192.0.2.7"), refused(5))
-        self.failureResultOf(result, TargetConnectionRefused)
+        error = self.failureResultOf(result, TargetConnectionRefused).value
         self.assertEqual(self.dialled, [ONE])
+        self.assertEqual(error.proxy, f"socks5h://***@{ONE}:1080")
+
+    def test_faultOfHop(self) -> None:
+        """
+        A proxy that its neighbour cannot reach is named, and so is the
+        neighbour.
+        """
+        outbound = self.outbound(f"socks5h://{ONE},socks5h://{TWO}")
+        connecting = Connecting(outbound.endpointFor(to("target.test")))
+        self.network.advance(0)
+        self.asked(command(1, TWO, 1080), refused(5))
+        error = self.failureResultOf(connecting.result, ProxyUnreachable).value
+        self.assertEqual(error.proxy, f"socks5h://{TWO}:1080")
+        self.assertEqual(error.__cause__.proxy, f"socks5h://{ONE}:1080")
+
+    def test_way(self) -> None:
+        """
+        What there is to say of a way out: whose names are resolved where, and
+        whether datagrams find out.
+        """
+        for urls, resolvesHere, udp in (
+            (f"socks5h://{ONE}", False, True),
+            (f"socks5://{ONE}", True, True),
+            (f"socks5h+tls://{ONE}", False, False),
+            (f"http://{ONE}", False, False),
+            (f"http://{ONE}|socks5h://{TWO}", False, True),
+            (f"socks5h://{ONE},socks5h://{TWO}", False, False),
+        ):
+            way = self.outbound(urls).way
+            self.assertEqual((way.resolvesHere, way.udp), (resolvesHere, udp))
+        self.assertEqual(
+            self.outbound(f"socks5h://a:b@{ONE}|http://{TWO},http://{THREE}").way.hops,
+            (f"socks5h://***@{ONE}:1080|http://{TWO}:1080", f"http://{THREE}:1080"),
+        )
 
     def test_kinds(self) -> None:
         """

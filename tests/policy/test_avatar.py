@@ -23,7 +23,7 @@ from socksproxy.errors import (
     TooManyConnections,
 )
 from socksproxy.exposure import Exposure, PortRange
-from socksproxy.interfaces import IBoundPort, IProxyAvatar
+from socksproxy.interfaces import IBoundPort, IProxyAvatar, WayOut
 from socksproxy.outbound.direct import DirectOutbound, DirectSettings
 from socksproxy.policy.avatar import ProxyAvatar
 from socksproxy.policy.rules import AnyAddress
@@ -63,6 +63,17 @@ class ProxyAvatarTests(SynchronousTestCase):
         avatar = self.avatar("accept")
         verifyObject(IProxyAvatar, avatar)
         self.assertEqual(avatar.user, "alice")
+
+    def test_way(self) -> None:
+        """
+        The way out is told, with datagrams only where the user may send some.
+        """
+        self.assertEqual(self.avatar("connect").way, WayOut(udp=False))
+        network = self.network
+        outbound = DirectOutbound(
+            network, network, BoundedResolver(network, network), AnyAddress(), "client"
+        )
+        self.assertEqual(ProxyAvatar("alice", outbound, Services(udp=True)).way, WayOut(udp=True))
 
     def test_connect(self) -> None:
         """
