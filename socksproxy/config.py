@@ -22,6 +22,8 @@ from socksproxy.policy.services import Services
 
 DEFAULT_LISTENER = "tcp:1080:interface=127.0.0.1"
 
+FORWARDED = ("off", "forwarded", "x-forwarded-for")
+
 _SECRET = re.compile(r"\b(key|password|passwd|secret)=(?:\\.|[^:\\])*", re.IGNORECASE)
 _USER_INFO = re.compile(r"(?<=//)[^/]*@")
 
@@ -46,6 +48,8 @@ class Configuration:
     @ivar ports: From which ports those are chosen that BIND and UDP ASSOCIATE
         open; by default the kernel chooses.
     @ivar public: What clients are told instead of local addresses.
+    @ivar forwarded: Whether those to whom requests of HTTP are forwarded are
+        told of the client's address: one of L{FORWARDED}.
     @ivar reassembling: Put fragments of clients' datagrams together.
     @ivar ident: Networks whose hosts are believed about the users of SOCKS4.
     @ivar socks4Users: Names of users of SOCKS4; with C{ident}, only these
@@ -66,6 +70,7 @@ class Configuration:
     direct: DirectSettings = field(default_factory=DirectSettings)
     ports: PortRange | None = None
     public: PublicAddresses = field(default_factory=dict)
+    forwarded: str = FORWARDED[0]
     reassembling: bool = False
     ident: Sequence[IPv4Network | IPv6Network] = ()
     socks4Users: Collection[bytes] = ()

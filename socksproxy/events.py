@@ -72,7 +72,8 @@ class AccessRecord:
     @ivar client: The client's address and port.
     @ivar user: The name of the logged-in user, or C{-}.
     @ivar claimed: The USERID of SOCKS4, which proves nothing, or C{-}.
-    @ivar command: CONNECT, BIND, UDP, RESOLVE, RESOLVE_PTR, or C{-}.
+    @ivar command: CONNECT, BIND, UDP, RESOLVE, RESOLVE_PTR, a method of HTTP,
+        or C{-}.
     @ivar destination: What the client asked for, or C{-}.
     @ivar address: The address that was dialled in the end, or C{-}.
     @ivar result: C{succeeded}, or why not.
@@ -81,7 +82,8 @@ class AccessRecord:
     @ivar datagramsSent: Datagrams of an association on their way to targets.
     @ivar datagramsReceived: Datagrams on their way to the client.
     @ivar datagramsDropped: Datagrams that had to be dropped, either way.
-    @ivar duration: Seconds from accept to the end.
+    @ivar duration: Seconds from accept, or from the beginning of a later request
+        on the same connection, to the end.
     @ivar reason: Why the connection ended.
     """
 

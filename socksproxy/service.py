@@ -12,6 +12,7 @@ for a proxy::
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from twisted.application.service import Service
@@ -31,6 +32,7 @@ from socksproxy.errors import ConfigurationError
 from socksproxy.events import log
 from socksproxy.exposure import Exposure
 from socksproxy.forward.ports import ForwardedPorts
+from socksproxy.http.protocol import DEFAULT_FORWARDING
 from socksproxy.inbound import Inbound, InboundFactory
 from socksproxy.inbound.proxyheader import BalancedFactory
 from socksproxy.interfaces import ClientOrigin, IAddressPolicy, IOutbound
@@ -118,7 +120,7 @@ class ProxyService(Service):
         self._opened = True
         try:
             for description in self._configuration.listen:
-                listener = self._listen(description, ProxyFactory)
+                listener = self._listen(description, self._proxyFactory)
                 self._listeners.append(listener)
                 self._refuseOpenRelay(listener)
             self._forwarded.open()
@@ -239,6 +241,10 @@ class ProxyService(Service):
             return [IdentChecker(self._reactor, configuration.ident, users)]
         return [] if users is None else [UserIDChecker(users)]
 
+    def _proxyFactory(self, inbound: Inbound) -> ProxyFactory:
+        forwarding = replace(DEFAULT_FORWARDING, identity=self._configuration.forwarded)
+        return ProxyFactory(inbound, forwarding=forwarding)
+
     def _listen(
         self, description: str, factoryFor: Callable[[Inbound], InboundFactory]
     ) -> ProxyPort:
@@ -296,7 +302,7 @@ class ProxyService(Service):
             log.info(
                 "{description} is open for {protocols}, authentication {auth}{where}",
                 description=listener.description,
-                protocols="SOCKS4, SOCKS4a and SOCKS5" if self._servesSOCKS4 else "SOCKS5",
+                protocols=("SOCKS4, SOCKS4a, " if self._servesSOCKS4 else "") + "SOCKS5 and HTTP",
                 auth="by the key" if anybody and listener.keyed else "off" if anybody else "on",
                 where=listener.where(),
             )

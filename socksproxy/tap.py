@@ -26,14 +26,14 @@ from twisted.logger import ILogObserver
 from twisted.python import usage
 
 from socksproxy.auth.principals import IPrincipal
-from socksproxy.config import DEFAULT_LISTENER, Configuration, withoutSecrets
+from socksproxy.config import DEFAULT_LISTENER, FORWARDED, Configuration, withoutSecrets
 from socksproxy.errors import ConfigurationError
 from socksproxy.exposure import LOWEST_PORT, PortRange
 from socksproxy.forward import forwardFromText
 from socksproxy.inbound.proxyheader import NEARBY
 from socksproxy.log import DEFAULT_COUNT, DEFAULT_SIZE, observerFor, standardOutput
 from socksproxy.outbound.direct import DirectSettings
-from socksproxy.outbound.proxyurl import chainFromURLs
+from socksproxy.outbound.proxyurl import chainFromURLs, withPassword
 from socksproxy.policy.limits import ConnectionLimits
 from socksproxy.policy.rules import isHost
 from socksproxy.policy.services import Services
@@ -80,6 +80,12 @@ def _switch(option: str) -> Callable[[str], str]:
     return read
 
 
+def _forwarded(text: str) -> str:
+    if text not in FORWARDED:
+        raise ValueError(f"--forwarded is {', '.join(FORWARDED[:-1])} or {FORWARDED[-1]}")
+    return text
+
+
 def _portRange(text: str) -> PortRange:
     first, dash, last = text.partition("-")
     try:
@@ -97,7 +103,7 @@ class Options(usage.Options, AuthOptionMixin):
 
     synopsis = "[options]"
     longdesc = (
-        "A SOCKS4, SOCKS4a and SOCKS5 proxy. Without options it listens on"
+        "A SOCKS4, SOCKS4a, SOCKS5 and HTTP proxy. Without options it listens on"
         f" {DEFAULT_LISTENER} and lets everybody on this host use it."
     )
     supportedInterfaces = (IUsernamePassword, IAnonymous, IPrincipal)
@@ -113,6 +119,20 @@ class Options(usage.Options, AuthOptionMixin):
     optParameters = [
         ["bind", None, "auto", _SWITCH_HELP.format("BIND"), _switch("bind")],
         ["udp", None, "auto", _SWITCH_HELP.format("UDP ASSOCIATE"), _switch("udp")],
+        [
+            "forwarded",
+            None,
+            FORWARDED[0],
+            "Tell sites the client's address, in plain requests of HTTP: off, forwarded, or"
+            " x-forwarded-for.",
+            _forwarded,
+        ],
+        [
+            "via-password",
+            None,
+            None,
+            "A file with the password of proxies in --via that have a user without one.",
+        ],
         [
             "port-range",
             None,
@@ -282,11 +302,23 @@ class Options(usage.Options, AuthOptionMixin):
         """
         Check what can be checked without doing anything yet.
         """
+        self._completeChain()
         if self["log-format"] not in ("text", "json"):
             raise usage.UsageError("--log-format is text or json")
         path = self._logPath()
         if path not in (None, "-"):
             _checkWritable(os.path.abspath(path), getattr(self, "parent", None) or {})
+
+    def _completeChain(self) -> None:
+        path = self["via-password"]
+        if path is None:
+            return
+        if not self["via"]:
+            raise usage.UsageError("--via-password is for proxies in --via")
+        try:
+            self["via"] = withPassword(self["via"], path)
+        except ConfigurationError as e:
+            raise usage.UsageError(f"--via-password: {e}") from None
 
     def configuration(self, limits: ConnectionLimits) -> Configuration:
         """
@@ -307,6 +339,7 @@ class Options(usage.Options, AuthOptionMixin):
             forward=tuple(self["forward"]),
             ports=self["port-range"],
             public=self["public-address"],
+            forwarded=self["forwarded"],
             reassembling=bool(self["udp-fragments"]),
             ident=tuple(self["ident"]),
             balancers=tuple(self["balancer"]) or NEARBY,

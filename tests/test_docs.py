@@ -194,6 +194,17 @@ class TestLogs:
                 duration=0.012,
                 reason="answered",
             ),
+            alice(
+                protocol="HTTP",
+                client="198.51.100.7:50316",
+                command="GET",
+                destination="example.com:80",
+                address="192.0.2.80:80",
+                sent=310,
+                received=5120,
+                duration=0.051,
+                reason="answered 200",
+            ),
         ]
         assert commandsIn(_access()) == [str(record) for record in records]
 
@@ -298,7 +309,7 @@ class TestEmbedding:
         """
         _, _, text = page("embedding").partition("An avatar has a method for each request.")
         shown = re.findall(r"^``(\w+)``  ", text.partition("Names are")[0], re.M)
-        assert shown == [name for name in IProxyAvatar.names() if name != "user"]
+        assert shown == [name for name in IProxyAvatar.names() if name not in ("user", "way")]
 
 
 def test_rooms() -> None:

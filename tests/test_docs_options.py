@@ -21,7 +21,7 @@ PAGES = [
     ROOT / "CONTRIBUTING.rst",
     *sorted((ROOT / "docs").glob("*.rst")),
 ]
-OTHER_PROGRAMS = {"--proxy"}
+OTHER_PROGRAMS = {"--proxy", "--proxy-user"}
 """
 Options of curl that the text names.
 """

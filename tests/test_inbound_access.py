@@ -168,7 +168,11 @@ class AccessTests(SynchronousTestCase):
         self.check(self.logged(NO_AUTHENTICATION + unknown), protocol="SOCKS5", **unsupported)
         unknown4 = b"\4\x09" + request4("192.0.2.1")[2:]
         self.check(self.logged(unknown4), protocol="SOCKS4", **unsupported)
-        self.check(self.logged(b"GET / HTTP/1.1\r\n"), protocol="HTTP", **unsupported)
+        self.check(
+            self.logged(b"GET ftp://a.test/ HTTP/1.1\r\nHost: a.test\r\n\r\n"),
+            protocol="HTTP",
+            **unsupported,
+        )
 
     def test_authenticationFailed(self) -> None:
         """

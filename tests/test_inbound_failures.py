@@ -83,7 +83,7 @@ class FailedLoginTests(SynchronousTestCase):
         """
         line = self.lineOf(Failure(LocalProtocolError("broken")))
         self.flushLoggedErrors(LocalProtocolError)
-        self.assertEqual(line["result"], "general failure")
+        self.assertEqual(line["result"], "internal error")
 
     def test_overload(self) -> None:
         """

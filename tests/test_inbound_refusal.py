@@ -40,7 +40,11 @@ REFUSALS = {
     "SOCKS4 command": (b"\4\x09" + request4("192.0.2.1")[2:], REFUSED4),
     "SOCKS4 forbidden": (request4("198.51.100.1"), REFUSED4),
     "SOCKS4 refused": (request4("192.0.2.2"), REFUSED4),
-    "HTTP": (b"GET / HTTP/1.1\r\n", b"HTTP/1.1 501 "),
+    "HTTP": (b"GET / HTTP/1.1\n", b"HTTP/1.1 400 "),
+    "HTTP refused": (
+        b"CONNECT 192.0.2.2:80 HTTP/1.1\r\nHost: 192.0.2.2\r\n\r\n",
+        b"HTTP/1.1 502 ",
+    ),
 }
 """
 What a client says, and what its answer begins with.

@@ -121,7 +121,7 @@ class AnnouncementTests(ServiceTestCase):
         self.assertEqual(
             self.announced(),
             [
-                f"{LOOPBACK} is open for SOCKS4, SOCKS4a and SOCKS5, authentication off,"
+                f"{LOOPBACK} is open for SOCKS4, SOCKS4a, SOCKS5 and HTTP, authentication off,"
                 " at 127.0.0.1:1080",
                 "Try: curl --proxy socks5h://127.0.0.1:1080 https://example.com/",
             ],
@@ -134,7 +134,7 @@ class AnnouncementTests(ServiceTestCase):
         self.assertEqual(
             self.announced(checkers=[USERS]),
             [
-                f"{LOOPBACK} is open for SOCKS5, authentication on, at 127.0.0.1:1080",
+                f"{LOOPBACK} is open for SOCKS5 and HTTP, authentication on, at 127.0.0.1:1080",
                 "Try: curl --proxy-user USER --proxy socks5h://127.0.0.1:1080 https://example.com/",
             ],
         )

@@ -61,6 +61,35 @@ class ViaTests(SynchronousTestCase):
             self.assertNotIn("s3cret", error)
             self.assertNotIn("\n", error)
 
+    def test_password(self) -> None:
+        """
+        A password may stand in a file, for users without one, and then counts
+        wherever the option stands.
+        """
+        path = self.mktemp()
+        with open(path, "w") as file:
+            file.write("s3cret\n")
+        for arguments in (
+            ("--via", "socks5h://alice@one.test", "--via-password", path),
+            ("--via-password", path, "--via", "socks5h://alice@one.test"),
+        ):
+            (((proxy,)),) = configured(*arguments).via
+            self.assertEqual((proxy.username, proxy.password), (b"alice", b"s3cret"))
+
+    def test_wrongPassword(self) -> None:
+        """
+        A file that is not there, or that nobody needs, is named in one line.
+        """
+        path = self.mktemp()
+        for arguments in (
+            ("--via", "socks5h://alice@one.test", "--via-password", path),
+            ("--via", "socks5h://one.test", "--via-password", __file__),
+            ("--via-password", __file__),
+        ):
+            error = str(self.assertRaises(usage.UsageError, parsed, *arguments))
+            self.assertTrue(error.startswith("--via-password"))
+            self.assertNotIn("\n", error)
+
     def test_shown(self) -> None:
         """
         The settings do not show passwords.

@@ -5,6 +5,8 @@ closed without losing the answer, and leaves a line in the log.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.interfaces import IAddress, IDelayedCall
 from twisted.python.failure import Failure
 
@@ -23,7 +25,8 @@ from socksproxy.inbound.shared import Inbound
 from socksproxy.policy.limits import Slot
 from socksproxy.relay import Leg
 from socksproxy.relay.leg import abort, endStream
-from socksproxy.relay.sockets import tuneSocket, writeThrough
+from socksproxy.relay.progress import Progress
+from socksproxy.relay.sockets import backlogOf, tuneSocket, unacknowledged, writeThrough
 from socksproxy.state import Numbers, State
 
 PAUSE_AT = 65536
@@ -53,6 +56,7 @@ class InboundConnection(Leg):
         self.record = AccessRecord(listener=inbound.listener)
         self.gone = False
         self._accepted = 0.0
+        self._began: float | None = None
         self._deadline = Deadline(inbound.clock, inbound.timers.handshake, self._expire)
         self._linger: IDelayedCall | None = None
         self._slot: Slot | None = None
@@ -66,7 +70,7 @@ class InboundConnection(Leg):
         Start the clock.
         """
         self.peer = self.transport.getPeer()
-        self._accepted = self.inbound.clock.seconds()
+        self._accepted = self._began = self.inbound.clock.seconds()
         self.inbound.connections.add(self)
         try:
             self._slot = self.inbound.limits.admit()
@@ -117,6 +121,21 @@ class InboundConnection(Leg):
             return
         self._refusedFor(error)
         self._close(message)
+
+    def settle(self, message: bytes, error: SOCKSProxyError | None) -> None:
+        """
+        Answer one of several requests.
+
+        @param message: The last of the answer, if it has not been written.
+        @param error: Why it is a refusal, if it is one.
+        """
+        if message:
+            self.answer(message)
+        if error is not None:
+            self._refusedFor(error)
+        else:
+            self.record.result = "succeeded"
+            self.note("answered")
 
     def drop(self, error: SOCKSProxyError) -> None:
         """
@@ -233,6 +252,31 @@ class InboundConnection(Leg):
         }
         return State("connection", shownAddress(self.peer), numbers)
 
+    def allow(self, seconds: float | None, expired: Callable[[], None]) -> None:
+        """
+        Give the client another time for what it is to send next.
+
+        @param seconds: The time, or L{None} for what is left of the old one.
+        @param expired: Called when it is over.
+        """
+        self._deadline.renew(seconds, expired)
+
+    def requestBegun(self) -> None:
+        """
+        The client has made one of several requests, whose line counts from
+        now.
+        """
+        self._began = self.inbound.clock.seconds()
+
+    def nextRequest(self) -> None:
+        """
+        One of several requests has been answered: leave its line, and wait
+        for the next. If there is none, the connection ends without a line.
+        """
+        self._leaveLine()
+        self.record = AccessRecord(listener=self.inbound.listener)
+        self._began = None
+
     def finish(self) -> None:
         """
         The connection is over: say so, and keep nothing.
@@ -243,10 +287,15 @@ class InboundConnection(Leg):
             linger.cancel()
         if self._slot is not None:
             self._slot.release()
-        self.record.client = shownAddress(self.peer)
-        self.record.duration = self.inbound.clock.seconds() - self._accepted
-        self.record.emit()
+        self._leaveLine()
         self.inbound.ended(self)
+
+    def _leaveLine(self) -> None:
+        if self._began is None:
+            return
+        self.record.client = shownAddress(self.peer)
+        self.record.duration = self.inbound.clock.seconds() - self._began
+        self.record.emit()
 
     def _attribute(self) -> None:
         if self._slot is not None and not self.inbound.local:
@@ -262,13 +311,34 @@ class InboundConnection(Leg):
             writeThrough(self.transport, message)
         if self.ended:
             self.transport.loseConnection()
-            return
-        self.hold(Lingering(self))
-        endStream(self.transport)
-        self.transport.resumeProducing()
+            if not backlogOf(self.transport):
+                return
+        else:
+            self.hold(Lingering(self))
+            endStream(self.transport)
+            self.transport.resumeProducing()
+        self._lingerOn(Progress())
+
+    def _lingerOn(self, progress: Progress) -> None:
         self._linger = self.inbound.clock.callLater(
-            self.inbound.timers.linger, self.transport.loseConnection
+            self.inbound.timers.linger, self._lingered, progress
         )
+
+    def _lingered(self, progress: Progress) -> None:
+        """
+        Close, unless there still is something for the client, which then has
+        to read.
+        """
+        waiting = backlogOf(self.transport)
+        if not waiting:
+            self.transport.loseConnection()
+            return
+        outstanding = waiting + unacknowledged(self.transport)
+        progress.look(self.inbound.clock.seconds(), 0, outstanding, 0, True)
+        if progress.unread >= self.inbound.timers.relay.drain:
+            abort(self.transport)
+        else:
+            self._lingerOn(progress)
 
     def _expire(self) -> None:
         if self.ended:

@@ -55,6 +55,19 @@ class Deadline:
         self.stop()
         self._expired = _nothing
 
+    def renew(self, seconds: float | None, expired: Callable[[], object]) -> None:
+        """
+        Let another time run, which has another end.
+
+        @param seconds: The time, or L{None} for what is left.
+        @param expired: What to call.
+        """
+        self.stop()
+        if seconds is not None:
+            self._remaining = seconds
+        self._expired = expired
+        self.start()
+
     def spend(self) -> None:
         """
         Use the time up: at the next turn it is over, unless it is stopped.

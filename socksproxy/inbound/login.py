@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import deferLater
 from twisted.python.failure import Failure
 
-from socksproxy.errors import AuthenticationFailed, GeneralFailure
+from socksproxy.errors import AuthenticationFailed, InternalError
 from socksproxy.events import authenticationFailed, log
 from socksproxy.inbound.address import hostAndPort
 from socksproxy.inbound.shared import Inbound
@@ -58,7 +58,7 @@ class LoginAttempt:
 
         @return: The avatar; fails with L{AuthenticationFailed} after the
             delay that the client's source has earned, or with
-            L{GeneralFailure} when nobody could tell.
+            L{InternalError} when nobody could tell.
         """
         login = self._inbound.portal.login
         return (
@@ -94,7 +94,7 @@ class LoginAttempt:
         failed = Failure(AuthenticationFailed())
         if not failure.check(LoginFailed):
             log.failure("The login could not be checked", failure)
-            return Failure(GeneralFailure("the login could not be checked"))
+            return Failure(InternalError("the login could not be checked"))
         if not failure.check(UnauthorizedLogin) or IAnonymous.providedBy(self._credentials):
             # A kind of credentials that nobody here takes: not a guess.
             return failed
@@ -115,6 +115,74 @@ class LoginAttempt:
     def _decide(self, result: LoggedIn | Failure) -> LoggedIn | Failure:
         self.decided = True
         return result
+
+
+class Session:
+    """
+    One login and what the client gets by it, until that is ended. A client
+    that makes several requests has one for each.
+
+    @ivar avatar: Who the client is, once that is known.
+    """
+
+    def __init__(self, inbound: Inbound) -> None:
+        """
+        @param inbound: Where the client came in.
+        """
+        self._inbound = inbound
+        self._attempt: LoginAttempt | None = None
+        self._logout: Callable[[], object] | None = None
+        self._over = False
+        self.avatar: IProxyAvatar | None = None
+
+    @property
+    def undecided(self) -> bool:
+        """
+        The login is under way, and its outcome is not known.
+        """
+        attempt = self._attempt
+        return attempt is not None and not (attempt.decided or attempt.rejected)
+
+    @property
+    def decided(self) -> bool:
+        """
+        The outcome of the login has been told.
+        """
+        return self._attempt is not None and self._attempt.decided
+
+    def login(self, origin: ClientOrigin, credentials: ICredentials) -> Deferred[IProxyAvatar]:
+        """
+        Log the client in.
+
+        @param origin: Where it came in.
+        @param credentials: What it said of itself.
+        @return: Fails as that of L{LoginAttempt.start}.
+        """
+        self._attempt = LoginAttempt(self._inbound, origin, credentials)
+        return self._attempt.start().addCallback(self._loggedIn)
+
+    def abandon(self) -> None:
+        """
+        The client is gone, and waits for no outcome.
+        """
+        if self._attempt is not None:
+            self._attempt.abandon()
+
+    def end(self) -> None:
+        """
+        The client has what it wanted; may be called more than once.
+        """
+        self._over = True
+        logout, self._logout = self._logout, None
+        if logout is not None:
+            logout()
+
+    def _loggedIn(self, loggedIn: LoggedIn) -> IProxyAvatar:
+        avatar, self._logout = loggedIn
+        self.avatar = avatar
+        if self._over:
+            self.end()
+        return avatar
 
 
 def _userOf(credentials: ICredentials) -> bytes:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, TypeVar
+from typing import Protocol as Interface
 
 from twisted.cred.credentials import ICredentials
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
@@ -20,7 +21,7 @@ from twisted.python.failure import Failure
 
 from socksproxy.address import Destination
 from socksproxy.errors import (
-    GeneralFailure,
+    InternalError,
     RequestFailed,
     SOCKSProxyError,
 )
@@ -28,7 +29,7 @@ from socksproxy.events import log
 from socksproxy.inbound.address import shownAddress, sourceOf
 from socksproxy.inbound.connection import InboundConnection
 from socksproxy.inbound.handshake import Answers, Handshake
-from socksproxy.inbound.login import LoggedIn, LoginAttempt
+from socksproxy.inbound.login import Session
 from socksproxy.inbound.shared import Inbound
 from socksproxy.interfaces import ClientOrigin, IProxyAvatar
 from socksproxy.relay import Leg, Relay, RelayResult
@@ -36,6 +37,23 @@ from socksproxy.relay.leg import Receiver, abort
 from socksproxy.relay.sockets import tuneSocket, writeThrough
 
 Result = TypeVar("Result")
+
+
+class Transfer(Interface):
+    """
+    What goes on between a client and what it asked for.
+    """
+
+    @property
+    def moved(self) -> tuple[int, int]:
+        """
+        Octets from the client to the target so far, and back.
+        """
+
+    def abort(self, reason: str) -> None:
+        """
+        End it at once.
+        """
 
 
 class InboundFactory(Factory):
@@ -66,7 +84,10 @@ class InboundFactory(Factory):
 
 class InboundProtocol(InboundConnection):
     """
-    A client that logs in, asks for one thing, and gets it.
+    A client that logs in, asks for one thing, and gets it; or one that does
+    so again and again, with L{nextRequest} between.
+
+    @ivar stopping: What is under way is the last thing that the client gets.
     """
 
     def __init__(
@@ -74,11 +95,10 @@ class InboundProtocol(InboundConnection):
     ) -> None:
         super().__init__(inbound)
         self._handshakeFor = handshakeFor
-        self._avatar: IProxyAvatar | None = None
-        self._logout: Callable[[], object] | None = None
-        self._login: LoginAttempt | None = None
+        self._session = Session(inbound)
         self._attempt: Deferred[Any] | None = None
-        self._relay: Relay | None = None
+        self._transfer: Transfer | None = None
+        self.stopping = False
 
     def connectionMade(self) -> None:
         """
@@ -107,15 +127,21 @@ class InboundProtocol(InboundConnection):
             L{AuthenticationFailed} after the delay that its source has
             earned.
         """
-        origin = self.origin(protocol)
+        session = self._session
         self.record.protocol = protocol
-        self._login = LoginAttempt(self.inbound, origin, credentials)
-        loggingIn = self._login.start().addCallback(self._loggedIn)
+        loggingIn = session.login(self.origin(protocol), credentials).addCallback(self._loggedIn)
         loggingIn.addBoth(self._loginDecided)
-        if not self._login.decided:
+        if not session.decided:
             # Our own time does not count against the client.
             self._deadline.stop()
         return loggingIn
+
+    @property
+    def avatar(self) -> IProxyAvatar | None:
+        """
+        Who the client is, while that is known.
+        """
+        return self._session.avatar
 
     def connect(self, destination: Destination, answers: Answers) -> None:
         """
@@ -127,7 +153,7 @@ class InboundProtocol(InboundConnection):
         """
 
         def connected(target: Leg) -> None:
-            if self.gone:
+            if self.gone or self.closing:
                 abort(target.transport)
             else:
                 self.join(target, answers.granted(*target.localAddress()), answers)
@@ -159,7 +185,26 @@ class InboundProtocol(InboundConnection):
         @param refused: Gives the message of failure.
         @raise RuntimeError: Nobody is logged in.
         """
-        if self._avatar is None:
+        self.attempt(command, destination, request, granted, self._refusing(refused))
+
+    def attempt(
+        self,
+        command: str,
+        destination: Destination,
+        request: Callable[[IProxyAvatar], Deferred[Result]],
+        granted: Callable[[Result], None],
+        failed: Callable[[RequestFailed], None],
+    ) -> None:
+        """
+        Ask the client's avatar for something without which the connection can
+        go on. Parameters are those of L{ask}, but for one.
+
+        @param failed: Called with why there is no such thing, unless the
+            client is gone.
+        @raise RuntimeError: Nobody is logged in.
+        """
+        avatar = self._session.avatar
+        if avatar is None:
             raise RuntimeError("a request before login")
         if self.gone:
             return
@@ -168,7 +213,7 @@ class InboundProtocol(InboundConnection):
             self._slot.handshakeDone()
         self.record.command = command
         self.record.destination = str(destination)
-        self.waitFor(maybeDeferred(request, self._avatar), granted, refused)
+        self._await(maybeDeferred(request, avatar), granted, failed)
 
     def waitFor(
         self,
@@ -180,20 +225,32 @@ class InboundProtocol(InboundConnection):
         Wait for what the client has asked for; it is cancelled when the
         client goes. Parameters are those of L{ask}.
         """
+        self._await(outcome, granted, self._refusing(refused))
 
-        def failed(failure: Failure) -> None:
+    def _await(
+        self,
+        outcome: Deferred[Result],
+        granted: Callable[[Result], None],
+        failed: Callable[[RequestFailed], None],
+    ) -> None:
+        def noticed(failure: Failure) -> None:
             if (self.gone or self.closing) and failure.check(CancelledError):
                 return
             error = failure.value
             if not isinstance(error, RequestFailed):
                 log.failure("A request failed in an unforeseen way", failure)
-                error = GeneralFailure()
+                error = InternalError()
             if not self.gone:
-                self.refuse(refused(error), error)
+                failed(error)
 
         # Perhaps it is there already, and serves the client before this returns.
         self._attempt = outcome
-        outcome.addCallbacks(granted, failed)
+        outcome.addCallbacks(granted, noticed)
+
+    def _refusing(
+        self, refused: Callable[[RequestFailed], bytes]
+    ) -> Callable[[RequestFailed], None]:
+        return lambda error: self.refuse(refused(error), error)
 
     def join(self, target: Leg, message: bytes, answers: Answers) -> None:
         """
@@ -207,10 +264,28 @@ class InboundProtocol(InboundConnection):
         self.record.result = "succeeded"
         tuneSocket(target.transport)
         writeThrough(self.transport, message)
-        self._relay = Relay(
+        relay = self._transfer = Relay(
             self.inbound.clock, self, target, self.inbound.timers.relay, self._relayEnded
         )
-        self._relay.start(answers.takeEarlyData(), self.ended)
+        relay.start(answers.takeEarlyData(), self.ended)
+
+    def carry(self, transfer: Transfer | None) -> None:
+        """
+        Have something else than a relay serve the client's request.
+
+        @param transfer: What the service waits for when it stops; L{None} when
+            it is over.
+        """
+        self._transfer = transfer
+
+    def nextRequest(self) -> None:
+        """
+        See L{InboundConnection.nextRequest}. The next request logs in anew.
+        """
+        self._session.end()
+        self._session = Session(self.inbound)
+        self._attempt = self._transfer = None
+        super().nextRequest()
 
     def serve(self, receiver: Receiver, places: int = 1) -> None:
         """
@@ -251,9 +326,7 @@ class InboundProtocol(InboundConnection):
         a request under way goes on, and the target will be told.
         """
         self.ended = True
-        login = self._login
-        unanswered = login is not None and not (login.decided or login.rejected)
-        if self._attempt is None and not unanswered:
+        if self._attempt is None and not self._session.undecided:
             self._expire()
 
     def clientLost(self, reason: Failure) -> None:
@@ -261,8 +334,7 @@ class InboundProtocol(InboundConnection):
         See L{InboundConnection.clientLost}.
         """
         self.gone = True
-        if self._login is not None:
-            self._login.abandon()
+        self._session.abandon()
         if self._attempt is not None:
             self._attempt.cancel()
         super().clientLost(reason)
@@ -271,28 +343,30 @@ class InboundProtocol(InboundConnection):
         """
         See L{InboundConnection.moved}.
         """
-        return super().moved() if self._relay is None else self._relay.moved
+        sent, received = super().moved()
+        if self._transfer is None:
+            return sent, received
+        more, back = self._transfer.moved
+        return sent + more, received + back
 
     def shutDown(self) -> bool:
         """
         See L{InboundConnection.shutDown}.
         """
-        return self._relay is not None or super().shutDown()
+        self.stopping = True
+        return self._transfer is not None or super().shutDown()
 
     def abort(self, reason: str) -> None:
         """
         See L{InboundConnection.abort}.
         """
-        if self._relay is not None:
-            self._relay.abort(reason)
+        if self._transfer is not None:
+            self._transfer.abort(reason)
         else:
             super().abort(reason)
 
-    def _loggedIn(self, loggedIn: LoggedIn) -> None:
-        self._avatar, self._logout = loggedIn
-        self.record.user = self._avatar.user
-        if self.gone:
-            self._endSession()
+    def _loggedIn(self, avatar: IProxyAvatar) -> None:
+        self.record.user = avatar.user
 
     def _loginDecided(self, result: Result) -> Result:
         if not self.gone:
@@ -304,20 +378,15 @@ class InboundProtocol(InboundConnection):
         return result
 
     def _relayEnded(self, result: RelayResult) -> None:
-        self.record.sent = result.sent
-        self.record.received = result.received
+        self.record.sent += result.sent
+        self.record.received += result.received
         self.note(result.reason)
         self.finish()
-
-    def _endSession(self) -> None:
-        logout, self._logout = self._logout, None
-        if logout is not None:
-            logout()
 
     def finish(self) -> None:
         """
         See L{InboundConnection.finish}.
         """
-        self._relay = None
-        self._endSession()
+        self._transfer = None
+        self._session.end()
         super().finish()

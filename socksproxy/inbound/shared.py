@@ -30,11 +30,19 @@ class InboundTimers:
     @ivar handshake: From accept until its request is complete, whatever it
         sends; what we ourselves take for checking a password is not counted.
     @ivar linger: For it to read a refusal.
+    @ivar kept: For another request, of a client that can make several on one
+        connection.
+    @ivar head: For such a later request to be complete, once it has begun.
+    @ivar response: For a target to begin its answer, where a protocol has
+        answers.
     @ivar relay: The timers of the relay that follows.
     """
 
     handshake: float = 10.0
     linger: float = 2.0
+    kept: float = 60.0
+    head: float = 30.0
+    response: float = 60.0
     relay: RelayTimers = RelayTimers()
 
 

@@ -14,7 +14,7 @@ from socksproxy.address import Destination, Host, IPAddress, hostFromName
 from socksproxy.dns.resolver import BoundedResolver
 from socksproxy.forward.datagrams import DatagramForwarder
 from socksproxy.forward.flow import Way
-from socksproxy.interfaces import IBoundPort, IDatagramConduit, IOutbound, Received
+from socksproxy.interfaces import IBoundPort, IDatagramConduit, IOutbound, Received, WayOut
 from socksproxy.outbound.direct import DirectOutbound
 from socksproxy.policy.limits import ConnectionLimits
 from socksproxy.policy.rules import AnyAddress
@@ -74,6 +74,8 @@ class Outbound:
     @ivar asked: What waits for them, in the same order.
     @ivar atOnce: Whether nobody has to wait.
     """
+
+    way = WayOut(udp=True)
 
     def __init__(self) -> None:
         self.conduits: list[Conduit] = []

@@ -89,11 +89,11 @@ class RefusedTests(ForwardTestCase):
 
     def test_unforeseen(self) -> None:
         """
-        What nobody has foreseen is a general failure, and the log says what
-        it was.
+        What nobody has foreseen is an error of ours, and the log says what it
+        was.
         """
         self.forward(endpoint=Endpoint(LookupError("broken")))
-        self.check("general failure", "general failure")
+        self.check("internal error", "internal error")
         self.assertEqual(len(self.flushLoggedErrors(LookupError)), 1)
 
     def test_noAnswer(self) -> None:

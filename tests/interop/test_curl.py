@@ -137,22 +137,6 @@ class CurlTests(_CurlMixin):
                     self.assertRefused(ended, b"(91)" if "4" in option else b"(4)")
                     self.assertSeen(protocol, "nowhere.onion:80", result="name not found")
 
-    def test_saysThatItSpeaksNoHTTP(self) -> None:
-        """
-        Who takes it for an HTTP proxy gets status 501 and a sentence that
-        tells what it is, and nothing is dialled.
-        """
-        target = self.target(web(PAGE))
-        url = f"http://127.0.0.1:{target.port}/"
-        ended = self.curl("--proxy", f"http://{self.proxy}", "--write-out", "%{http_code}", url)
-        said = self.assertSucceeded(ended)
-        self.assertIn(b"This port speaks SOCKS4, SOCKS4a and SOCKS5, and not HTTP", said)
-        self.assertTrue(said.endswith(b"501"), said)
-        tunnel = self.curl("--proxy", f"http://{self.proxy}", "--proxytunnel", url)
-        self.assertNotEqual(tunnel.returncode, 0, tunnel)
-        self.assertIn(b"501", tunnel.stderr)
-        self.assertEqual(target.accepted, [])
-
     def test_fetchesAGibibyte(self) -> None:
         """
         A gibibyte arrives whole and unchanged, and the daemon holds next to

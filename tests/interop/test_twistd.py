@@ -48,7 +48,7 @@ class TestStart:
             assert answers(daemon.port)
         said = messages(daemon)
         assert (
-            f"{LOOPBACK} is open for SOCKS4, SOCKS4a and SOCKS5, authentication off,"
+            f"{LOOPBACK} is open for SOCKS4, SOCKS4a, SOCKS5 and HTTP, authentication off,"
             f" at 127.0.0.1:{daemon.port}"
         ) in said, said
         assert (
@@ -139,7 +139,7 @@ class TestBackground:
         """
         with Background(tmp_path) as daemon:
             text = daemon.log.read_text()
-        assert "is open for SOCKS4, SOCKS4a and SOCKS5" in text
+        assert "is open for SOCKS4, SOCKS4a, SOCKS5 and HTTP" in text
         assert "starting up" in text
         assert "Traceback" not in text
 
