@@ -9,6 +9,7 @@ import getpass
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from socksproxy import __version__
 from socksproxy.auth.passwords import checkPassword, checkUser, updateFile
@@ -71,9 +72,10 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(command=_check)
     importing = commands.add_parser(
         "import",
-        help="tell what to type in place of kcptun",
-        description="Read the configuration that kcptun takes with -c, and print the command that"
-        " does the same. What is different is said on standard error. The key is not printed.",
+        help="tell what to type in place of kcptun or a program of Shadowsocks",
+        description="Read the configuration that kcptun or a program of Shadowsocks takes with -c,"
+        " or a list of servers (SIP008), and print the command that does the same. What is"
+        " different is said on standard error. Keys and passwords are not printed.",
     )
     importing.add_argument("path", metavar="PATH", help="the JSON file")
     importing.add_argument(
@@ -83,6 +85,13 @@ def _parser() -> argparse.ArgumentParser:
         "--key-file", metavar="PATH", help="write the key to this new file, for you alone to read"
     )
     importing.set_defaults(command=_import)
+    genkey = commands.add_parser(
+        "genkey",
+        help="make a key for Shadowsocks",
+        description="Print a new key, or password, for a method of Shadowsocks.",
+    )
+    genkey.add_argument("method", metavar="METHOD", help="such as 2022-blake3-aes-256-gcm")
+    genkey.set_defaults(command=_genkey)
     return parser
 
 
@@ -94,20 +103,56 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _import(options: argparse.Namespace) -> int:
-    # KCP is only for this one.
-    from socksproxy.kcp.importing import readConfiguration, writeKey
+    # Each is only for its own files.
+    from socksproxy.documents import readObject
+    from socksproxy.shadowsocks.translation import isConfiguration
+
+    document = readObject(options.path)
+    if isConfiguration(document):
+        remarks, command = _importShadowsocks(document, options)
+    else:
+        remarks, command = _importKcptun(document, options)
+    for remark in remarks:
+        print(remark, file=sys.stderr)
+    print(command)
+    return 0
+
+
+def _importKcptun(document: dict[str, Any], options: argparse.Namespace) -> tuple[list[str], str]:
+    from socksproxy.kcp.importing import settingsIn, writeKey
     from socksproxy.kcp.translation import KEY_FILE, importConfiguration
 
     keyFile = options.key_file or KEY_FILE
-    settings = readConfiguration(options.path)
-    imported = importConfiguration(settings, options.role, keyFile)
+    imported = importConfiguration(settingsIn(document), options.role, keyFile)
+    remarks = list(imported.remarks)
     if options.key_file:
         writeKey(keyFile, imported.key)
     elif imported.key is not None:
-        print(f"key: write it to {keyFile}, or have it written with --key-file", file=sys.stderr)
-    for remark in imported.remarks:
-        print(remark, file=sys.stderr)
-    print(imported.command)
+        remarks.insert(0, f"key: write it to {keyFile}, or have it written with --key-file")
+    return remarks, imported.command
+
+
+def _importShadowsocks(
+    document: dict[str, Any], options: argparse.Namespace
+) -> tuple[list[str], str]:
+    from socksproxy.documents import writeSecret
+    from socksproxy.shadowsocks.translation import PASSWORD_FILE, importConfiguration
+
+    imported = importConfiguration(document, options.role, options.key_file or PASSWORD_FILE)
+    remarks = list(imported.remarks)
+    for path, secret in imported.secrets.items():
+        if options.key_file:
+            writeSecret(path, secret.encode())
+        else:
+            remarks.append(f"password: write it to {path}, or have it written with --key-file")
+    return remarks, imported.command
+
+
+def _genkey(options: argparse.Namespace) -> int:
+    from socksproxy.shadowsocks._methods import methodNamed
+    from socksproxy.shadowsocks.passwords import generateKey
+
+    print(generateKey(methodNamed(options.method)))
     return 0
 
 

@@ -54,14 +54,16 @@ class ProxyRealm:
             # As some of Twisted's own checkers give it.
             avatarId = avatarId.encode()
         anonymous = avatarId == ANONYMOUS
+        outbound = self._outboundFor(mind)
         avatar = ProxyAvatar(
             "-" if anonymous else printable(bytes(avatarId)),
-            self._outboundFor(mind),
+            outbound,
             self._services.grantedTo(trusted=mind.local or mind.keyed or not anonymous),
             self._pending,
             mind.source,
         )
-        return IProxyAvatar, avatar, _logout
+        # Some ways out hold something for the client.
+        return IProxyAvatar, avatar, getattr(outbound, "close", _logout)
 
 
 def _logout() -> None:

@@ -13,6 +13,9 @@ C{socks5h+kcp} and C{socks5h+tunnel} reach the proxy by a stream of the endpoint
 strings C{kcp:} and C{tunnel:}, whose parameters stand in the query. The proxy's
 answers are not waited for there, unless the query has C{eager=no}.
 
+C{ss} and what begins with it are servers of Shadowsocks, see
+L{socksproxy.shadowsocks.url}.
+
 Proxies that are gone through one after the other are joined by commas, and
 between alternatives for one of them stands a C{|}.
 """
@@ -26,6 +29,7 @@ from urllib.parse import SplitResult, parse_qsl, unquote, unquote_to_bytes, urls
 
 from socksproxy.address import Destination, hostFromName
 from socksproxy.errors import BadName, ConfigurationError
+from socksproxy.shadowsocks.url import ShadowsocksURL, isShadowsocks, shadowsocksFromURL
 
 DEFAULT_PORTS = {
     "socks4": 1080,
@@ -56,7 +60,7 @@ class ProxyURL:
     """
     One proxy. Neither C{str} nor C{repr} shows its password.
 
-    @ivar kind: A key of L{DEFAULT_PORTS}.
+    @ivar kind: A key of L{DEFAULT_PORTS}, or C{ss}.
     @ivar address: Where it is, or L{None} for a UNIX socket.
     @ivar path: The path of the UNIX socket.
     @ivar username: Who we are, if we have to say so.
@@ -66,6 +70,7 @@ class ProxyURL:
     @ivar carrier: A key of L{CARRIERS}, or nothing.
     @ivar carrierOptions: Its parameters, as endpoint strings have them.
     @ivar eager: The proxy's answers are not waited for.
+    @ivar shadowsocks: The rest of what a link to a server of Shadowsocks says.
     """
 
     kind: str
@@ -78,8 +83,11 @@ class ProxyURL:
     carrier: str = ""
     carrierOptions: tuple[tuple[str, str], ...] = field(default=(), repr=False)
     eager: bool = False
+    shadowsocks: ShadowsocksURL | None = None
 
     def __str__(self) -> str:
+        if self.shadowsocks is not None:
+            return str(self.shadowsocks)
         user = "" if self.username is None else "***@"
         where = f"unix:{self.path}" if self.address is None else str(self.address)
         tls = "+tls" if self.tls and self.kind != "https" else ""
@@ -100,6 +108,8 @@ def proxyFromURL(text: str) -> ProxyURL:
 
     @raise ConfigurationError: It is none; the text shows no password.
     """
+    if isShadowsocks(text):
+        return _serverFrom(shadowsocksFromURL(text))
     try:
         parts = urlsplit(text)
         return _proxyFrom(parts)
@@ -151,6 +161,21 @@ def withPassword(hops: Sequence[Sequence[ProxyURL]], path: str) -> list[list[Pro
     return completed
 
 
+def _serverFrom(server: ShadowsocksURL) -> ProxyURL:
+    """
+    @raise ConfigurationError: It is a link that only a server can have.
+    """
+    if server.users or server.address.port == 0:
+        raise ConfigurationError("an ss:// link to go through has a port, and no users")
+    return ProxyURL(
+        "ss",
+        server.address,
+        carrier=server.carrier,
+        carrierOptions=server.carrierOptions,
+        shadowsocks=server,
+    )
+
+
 def _needsPassword(proxy: ProxyURL) -> bool:
     return proxy.username is not None and proxy.password is None
 
@@ -167,7 +192,7 @@ def _proxyFrom(parts: SplitResult) -> ProxyURL:
     """
     kind, _, security = parts.scheme.partition("+")
     if kind not in DEFAULT_PORTS or security not in ("", "tls", *CARRIERS) or not parts.netloc:
-        raise _Unreadable(f"it has to begin with one of {', '.join(DEFAULT_PORTS)} and ://")
+        raise _Unreadable(f"it has to begin with one of {', '.join(DEFAULT_PORTS)}, ss and ://")
     if security and kind in ("http", "https"):
         raise _Unreadable("HTTP in TLS is https")
     if security in CARRIERS:

@@ -83,6 +83,25 @@ class ProxyRealmTests(SynchronousTestCase):
         """
         verifyObject(IRealm, self.realm)
 
+    def test_logout(self) -> None:
+        """
+        A way out that holds something for its client lets go of it when the
+        client logs out.
+        """
+        closed: list[object] = []
+
+        class Holding(DirectOutbound):
+            def close(self) -> None:
+                closed.append(self)
+
+        network = ScriptedNetwork()
+        way = Holding(network, network, BoundedResolver(network, network), AnyAddress(), "x")
+        portal = Portal(ProxyRealm(lambda origin: way), [AllowAnonymousAccess()])
+        *_, logout = self.successResultOf(portal.login(Anonymous(), ORIGIN, IProxyAvatar))
+        self.assertEqual(closed, [])
+        logout()
+        self.assertEqual(closed, [way])
+
     def test_user(self) -> None:
         """
         A user gets an avatar of that name, with the way out that fits where
