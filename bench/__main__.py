@@ -14,6 +14,7 @@ from bench.kcp import command as kcp
 from bench.load import Rate, connectionRate, throughput
 from bench.proxies import Proxy, freePort, proxies, running
 from bench.targets import datagramTarget, targets
+from bench.tunnel import command as tunnel
 from bench.udp import DatagramRate, datagramRate
 
 STREAM_COLUMNS = "{:<12} {:>12} {:>9} {:>9} {:>7} {:>13} {:>13}"
@@ -24,22 +25,28 @@ SIZES = (64, 1400)
 Octets of a small datagram, and of one that nearly fills a packet.
 """
 
+OWN = {"kcp": kcp.main, "tunnel": tunnel.main}
+"""
+Tables with options of their own.
+"""
+
 
 def main() -> None:
     """
     Measure every proxy that is installed, in turn and several times, so that
     a machine whose speed drifts treats all of them alike.
     """
-    if sys.argv[1:2] == ["kcp"]:
-        # It has options of its own.
-        kcp.main(sys.argv[2:])
+    own = OWN.get(sys.argv[1] if len(sys.argv) > 1 else "")
+    if own is not None:
+        own(sys.argv[2:])
         return
     parser = argparse.ArgumentParser(
         prog="python -m bench",
         description=main.__doc__,
-        epilog="python -m bench kcp --help: KCP, beside kcptun and TCP",
+        epilog="python -m bench kcp --help: KCP, beside kcptun and TCP;"
+        " python -m bench tunnel --help: tunnels, beside kcptun, ssh and Shadowsocks",
     )
-    parser.add_argument("table", nargs="?", choices=("tcp", "udp", "kcp"), default="tcp")
+    parser.add_argument("table", nargs="?", choices=("tcp", "udp", *OWN), default="tcp")
     parser.add_argument("--seconds", type=float, default=3.0, help="for each figure")
     parser.add_argument("--rounds", type=int, default=3, help="of which the median counts")
     parser.add_argument(

@@ -20,6 +20,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 CONFIGURATION = "proxy.conf"
 
+TWISTD = ["-c", "from twisted.scripts.twistd import run; run()"]
+"""
+What Python does as twistd.
+"""
+
 _DANTE = """\
 internal: 127.0.0.1 port = {port}
 external: 127.0.0.1
@@ -52,19 +57,22 @@ def proxies(port: int) -> dict[str, Proxy]:
     Give each proxy that is there, to be run on a port.
     """
     listen = f"tcp:{port}:interface=127.0.0.1"
-    twistd = [sys.executable, "-c", "from twisted.scripts.twistd import run; run()"]
-    found = {"socksproxy": Proxy([*twistd, "-n", "--pidfile=", "socksproxy", "--listen", listen])}
-    microsocks = _program("microsocks")
+    ours = [sys.executable, *TWISTD, "-n", "--pidfile=", "socksproxy", "--listen", listen]
+    found = {"socksproxy": Proxy(ours)}
+    microsocks = installed("microsocks")
     if microsocks is not None:
         command = [microsocks, "-i", "127.0.0.1", "-p", str(port)]
         found["microsocks"] = Proxy(command, datagrams=False)
-    danted = _program("danted")
+    danted = installed("danted")
     if danted is not None:
         found["danted"] = Proxy([danted, "-f", CONFIGURATION], _DANTE.format(port=port))
     return found
 
 
-def _program(name: str) -> str | None:
+def installed(name: str) -> str | None:
+    """
+    Find a program, if this machine has it.
+    """
     return shutil.which(name, path=os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin")))
 
 

@@ -32,7 +32,7 @@ from zope.interface import implementer
 from socksproxy.errors import GeneralFailure, LocalProtocolError
 from socksproxy.events import Ration, log
 from socksproxy.relay.leg import abort
-from socksproxy.relay.sockets import lowestTransport, writeThrough
+from socksproxy.relay.sockets import lowestTransport, tuneSocket, writeThrough
 from socksproxy.relay.stalls import StallWatch
 from socksproxy.smux._end import StreamEnd
 from socksproxy.smux._events import Event, Opened, Violated
@@ -197,6 +197,7 @@ class MuxProtocol(Protocol):
         Start the clock.
         """
         self.host, self.peer = self.transport.getHost(), self.transport.getPeer()
+        tuneSocket(self.transport)
         self._heard = self._clock.seconds()
         if self._client:
             self._watch = StallWatch(self._clock, self.transport)

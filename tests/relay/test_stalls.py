@@ -59,6 +59,11 @@ class Kernel:
         self.unacknowledged += 1
         return len(data)
 
+    def setsockopt(self, level: int, option: int, value: int) -> None:
+        """
+        Take an option.
+        """
+
     def getsockopt(self, level: int, option: int, size: int) -> bytes:
         """
         Tell it, at the places of C{linux/tcp.h}.

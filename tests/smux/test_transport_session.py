@@ -15,8 +15,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from socksproxy.errors import LocalProtocolError
 from socksproxy.smux.config import SmuxConfig
 from socksproxy.smux.protocol import MuxProtocol
-from socksproxy.testing import MemoryTransport
+from socksproxy.testing import MemoryTransport, tcpAddress
 from tests.logs import captured, texts
+from tests.relay.test_leg import TunedTransport
 from tests.smux.frames import frame, framesOf
 from tests.smux.muxes import Application, HalfCloseable, Muxes, Producer
 
@@ -423,6 +424,23 @@ class ViolationTests(SessionTestCase):
         client.transport.write(b"again")
         muxes.settle()
         self.assertEqual(server.data, b"again")
+
+
+class CarrierTests(SynchronousTestCase):
+    """
+    What is asked of a carrier.
+    """
+
+    def test_tuned(self) -> None:
+        """
+        A carrier of TCP waits with nothing that is small, on either side: a
+        round trip would be lost with each.
+        """
+        for client in (True, False):
+            transport = TunedTransport(tcpAddress("192.0.2.1", 443))
+            mux = MuxProtocol(Clock(), SmuxConfig(), client=client)
+            mux.makeConnection(transport)
+            self.assertTrue(transport.noDelay)
 
 
 class KeepAliveTests(SessionTestCase):
