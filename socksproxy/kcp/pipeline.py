@@ -24,6 +24,12 @@ Octets that are sent for each that was received, as long as the peer has not
 acknowledged anything (RFC 9000 section 8.1 has the same).
 """
 
+OPENING = 1200
+"""
+Octets of the payload that opens a session, at the least where the MTU admits
+that.
+"""
+
 BATCH = 128
 """
 Payloads that are sealed at a time.
@@ -125,6 +131,8 @@ class Pipeline:
         self._lend()
         before = statistics.outSegs
         payloads = control.flush(now, acksOnly)
+        if payloads and self._trusting and not statistics.outPkts:
+            payloads[-1] = self._padded(payloads[-1])
         if self._redundancy is not None:
             payloads = self._repeat(payloads, statistics.outSegs > before, now)
         for start in range(0, len(payloads), BATCH):
@@ -196,6 +204,16 @@ class Pipeline:
                 self._loneTs = now + REPEAT_AFTER
             self._lone = self._lone + payloads
         return payloads + lone
+
+    def _padded(self, payload: bytes) -> bytes:
+        """
+        Make the opening longer. What a peer may answer before it knows that we
+        are where we claim to be depends on that, as in QUIC, and without room
+        for it a first answer takes a second round trip.
+        """
+        filler = self._filler()
+        room = min(OPENING, self.control.mtu) - len(payload)
+        return payload + filler * max(0, room // len(filler))
 
     def _filler(self) -> bytes:
         """

@@ -16,7 +16,7 @@ from socksproxy.kcp._shard import DATA, OVERHEAD, PARITY
 from socksproxy.kcp._shard import HEAD as SHARD_HEAD
 from socksproxy.kcp.crypt import cipherFor
 from socksproxy.kcp.fec import FECEncoder
-from socksproxy.kcp.pipeline import BATCH, CERTAIN, REPEAT_AFTER, Pipeline
+from socksproxy.kcp.pipeline import BATCH, CERTAIN, OPENING, REPEAT_AFTER, Pipeline
 from tests.kcp.blocks import (
     ACK,
     KEY,
@@ -110,9 +110,33 @@ class PipelineTests(SynchronousTestCase):
         Acknowledgements take data along.
         """
         pipeline = pipelineFor(acknodelay=True)
+        pipeline.control.send(b"?")
+        pipeline.flush(NOW)
         pipeline.control.send(b"x")
         pipeline.input([segment(PUSH, data=b"x")], NOW)
-        self.assertEqual(commandsOf(pipeline.flush(NOW)), [(ACK, 0), (PUSH, 0)])
+        self.assertEqual(commandsOf(pipeline.flush(NOW))[:2], [(ACK, 0), (PUSH, 1)])
+
+    def test_opening(self) -> None:
+        """
+        The first datagram of who opens a session is filled up with what says
+        nothing new, so that the answer may be longer; no later one is, nor is
+        one of who answers, nor is anything longer than the MTU.
+        """
+        for trusting, length in ((True, OPENING), (False, 0)):
+            pipeline = pipelineFor(trusting=trusting)
+            pipeline.control.extendCredit(10_000, 0)
+            pipeline.statistics.inBytes = 10_000
+            pipeline.control.send(b"x")
+            (first,) = pipeline.flush(NOW)
+            self.assertLessEqual(max(0, length - len(first)), 24)
+            filling = {command for command, _ in commandsOf([first])[1:]}
+            self.assertEqual(filling, {WINS} if trusting else set())
+            pipeline.control.send(b"y")
+            later = pipeline.flush(NOW)
+            self.assertLess(sum(map(len, later)), 200)
+        short = pipelineFor(trusting=True, mtu=100)
+        short.control.send(bytes(60))
+        self.assertTrue(all(len(each) <= 100 for each in short.flush(NOW)))
 
     def test_batches(self) -> None:
         """

@@ -137,7 +137,7 @@ def test_replay() -> None:
         answered += sum(map(len, victim.flush(now)))
         assert answered <= AMPLIFICATION * received
     # What was acknowledged is believed, and proves nothing.
-    assert victim.control.progress == 1
+    assert victim.control.progress == 2
     assert not victim.control.proven
 
 
