@@ -11,6 +11,7 @@ from ipaddress import IPv4Network, IPv6Network
 
 from twisted.cred.checkers import ICredentialsChecker
 
+from socksproxy.dns.settings import DNSSettings
 from socksproxy.exposure import PortRange, PublicAddresses
 from socksproxy.forward import Forward
 from socksproxy.inbound import InboundTimers
@@ -19,6 +20,7 @@ from socksproxy.outbound.direct import DirectSettings
 from socksproxy.outbound.proxyurl import ProxyURL
 from socksproxy.policy.limits import ConnectionLimits
 from socksproxy.policy.services import Services
+from socksproxy.shadowsocks.url import ShadowsocksURL
 
 DEFAULT_LISTENER = "tcp:1080:interface=127.0.0.1"
 
@@ -44,6 +46,10 @@ class Configuration:
     @ivar via: The alternatives of each proxy to go through, the nearest
         proxy first; none to go straight.
     @ivar forward: Ports that are joined to one place each.
+    @ivar shadowsocks: Servers of Shadowsocks to be.
+    @ivar stateFolder: The path of a folder for what the next run has to know.
+    @ivar dns: The DNS server to be, if there is to be one.
+    @ivar ownNames: Look names up for the proxy itself as for clients of C{dns}.
     @ivar direct: How connections and datagrams leave this host.
     @ivar ports: From which ports those are chosen that BIND and UDP ASSOCIATE
         open; by default the kernel chooses.
@@ -67,6 +73,10 @@ class Configuration:
     services: Services = field(default_factory=Services)
     via: Sequence[Sequence[ProxyURL]] = ()
     forward: Sequence[Forward] = ()
+    shadowsocks: Sequence[ShadowsocksURL] = ()
+    stateFolder: str | None = None
+    dns: DNSSettings | None = None
+    ownNames: bool = False
     direct: DirectSettings = field(default_factory=DirectSettings)
     ports: PortRange | None = None
     public: PublicAddresses = field(default_factory=dict)

@@ -5,9 +5,10 @@ The ports that a proxy listens on, and what it can say about them.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address, IPv6Address
 from typing import Any
+from typing import Protocol as Interface
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred, maybeDeferred, succeed
@@ -21,6 +22,48 @@ from socksproxy.events import log
 from socksproxy.inbound import Inbound, shownAddress
 from socksproxy.relay.leg import addressAndPort
 from socksproxy.state import State, reportOf
+
+
+class PortGroup(Interface):
+    """
+    What a service has ports for besides the proxy itself.
+
+    @ivar listeners: Those for connections that are open.
+    """
+
+    @property
+    def listeners(self) -> Sequence[ProxyPort]:
+        """
+        See the class.
+        """
+
+    def open(self) -> None:
+        """
+        Start listening.
+
+        @raise ConfigurationError: That is not possible.
+        """
+
+    def start(self) -> None:
+        """
+        Start what else is needed, in the process that will go on.
+        """
+
+    def announce(self) -> None:
+        """
+        Say in the log what there is, and warn of what should not be.
+        """
+
+    def report(self) -> Iterator[State]:
+        """
+        See L{IReportsState<socksproxy.state.IReportsState>}.
+        """
+
+    def stop(self) -> Deferred[Any]:
+        """
+        Stop listening. Connections go on.
+        """
+
 
 BACKLOG = 1024
 """

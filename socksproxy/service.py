@@ -11,6 +11,8 @@ for a proxy::
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -25,9 +27,11 @@ from twisted.internet.interfaces import IDelayedCall, IListeningPort
 
 from socksproxy.auth.ident import IdentChecker, IUserID, UserIDChecker
 from socksproxy.auth.realm import ProxyRealm
+from socksproxy.auth.sharedkey import SharedKeyChecker
 from socksproxy.auth.throttle import FailureThrottle
 from socksproxy.config import Configuration, withoutSecrets
 from socksproxy.dns.resolver import BoundedResolver
+from socksproxy.dns.service import DNSService
 from socksproxy.errors import ConfigurationError
 from socksproxy.events import log
 from socksproxy.exposure import Exposure
@@ -39,9 +43,13 @@ from socksproxy.interfaces import ClientOrigin, IAddressPolicy, IOutbound
 from socksproxy.listener import ProxyFactory
 from socksproxy.outbound.chain import ChainOutbound
 from socksproxy.outbound.direct import DirectOutbound
+from socksproxy.outbound.fakenames import NamedOutbound
 from socksproxy.outbound.hops import Chain
 from socksproxy.policy.rules import AnyAddress, PublicAddresses
-from socksproxy.ports import ProxyPort, reasonOf
+from socksproxy.ports import PortGroup, ProxyPort, reasonOf
+from socksproxy.shadowsocks.server import ShadowsocksServer
+from socksproxy.shadowsocks.silence import drawPatience
+from socksproxy.shadowsocks.url import ShadowsocksURL
 from socksproxy.state import State, closeSessions, reportOf, totalOf
 
 BALANCED = "haproxy:"
@@ -87,7 +95,11 @@ class ProxyService(Service):
         )
         self._portal = portal or Portal(
             ProxyRealm(self._outboundFor, configuration.services),
-            [*(configuration.checkers or (AllowAnonymousAccess(),)), *self._userIDCheckers()],
+            [
+                *(configuration.checkers or (AllowAnonymousAccess(),)),
+                *self._userIDCheckers(),
+                SharedKeyChecker(),
+            ],
         )
         credentials = self._portal.listCredentialsInterfaces()
         self._admitsAnybody = IAnonymous in credentials
@@ -96,9 +108,22 @@ class ProxyService(Service):
         self._servesSOCKS4 = self._admitsAnybody or IUserID in credentials
         self._throttle = FailureThrottle()
         self._listeners: list[ProxyPort] = []
-        self._forwarded = ForwardedPorts(
-            reactor, configuration, self._listen, self._outboundToForward, self._chain
+        self._dns = (
+            None
+            if configuration.dns is None
+            else DNSService(reactor, configuration.dns, self._chain, configuration.openRelay)
         )
+        if self._dns is not None and configuration.ownNames:
+            self._resolver = self._dns.resolver()
+            if self._chain is not None:
+                self._chain.resolver = self._resolver
+        self._groups: list[PortGroup] = [
+            ForwardedPorts(
+                reactor, configuration, self._listen, self._outboundToForward, self._chain
+            ),
+            *self._shadowsocksServers(),
+            *([] if self._dns is None else [self._dns]),
+        ]
         self._opened = False
         self._stopping = False
         # As their endpoints have made them: they may have sessions when they
@@ -123,7 +148,8 @@ class ProxyService(Service):
                 listener = self._listen(description, self._proxyFactory)
                 self._listeners.append(listener)
                 self._refuseOpenRelay(listener)
-            self._forwarded.open()
+            for group in self._groups:
+                group.open()
         except ConfigurationError:
             self._closePorts()
             raise
@@ -143,6 +169,8 @@ class ProxyService(Service):
         """
         self.openPorts()
         super().startService()
+        for group in self._groups:
+            group.start()
         # Not before the process can be stopped again.
         self._reactor.callWhenRunning(self._announce)
 
@@ -172,7 +200,7 @@ class ProxyService(Service):
         def done(_: object) -> Deferred[None]:
             if cutOff.active():
                 cutOff.cancel()
-            return closeSessions([self._chain, self._forwarded], GOODBYE)
+            return closeSessions([self._chain, *self._groups], GOODBYE)
 
         return DeferredList(closing).addCallback(done)
 
@@ -190,7 +218,8 @@ class ProxyService(Service):
         that there are on either side, and what all of KCP comes to.
         """
         states = [state for listener in self._listeners for state in listener.report()]
-        states += self._forwarded.report()
+        for group in self._groups:
+            states += group.report()
         if self._chain is not None:
             states += self._chain.report()
         if self._stopping:
@@ -203,13 +232,17 @@ class ProxyService(Service):
         """
         Give all ports for connections.
         """
-        return [*self._listeners, *self._forwarded.listeners]
+        others = [listener for group in self._groups for listener in group.listeners]
+        return [*self._listeners, *others]
 
     def _outboundFor(self, origin: ClientOrigin) -> IOutbound:
         free = origin.local or self._configuration.allowPrivate
         policy = self._anyAddress if free else self._publicAddresses
         # All clients of this host have one address.
-        return self._outbound(policy, None if origin.local else origin.source, self._exposure)
+        client = None if origin.local else origin.source
+        outbound = self._outbound(policy, client, self._exposure)
+        fakes = None if self._dns is None else self._dns.fakes
+        return outbound if fakes is None else NamedOutbound(outbound, fakes, self._reactor.seconds)
 
     def _outboundToForward(self, listener: str) -> IOutbound:
         # Where it leads to is not for clients to choose, and its sockets need
@@ -240,6 +273,19 @@ class ProxyService(Service):
         if configuration.ident:
             return [IdentChecker(self._reactor, configuration.ident, users)]
         return [] if users is None else [UserIDChecker(users)]
+
+    def _shadowsocksServers(self) -> list[ShadowsocksServer]:
+        configuration, patience = self._configuration, drawPatience()
+        return [
+            ShadowsocksServer(
+                self._reactor,
+                url,
+                self._listen,
+                patience=patience,
+                state=_saltsIn(configuration.stateFolder, url),
+            )
+            for url in configuration.shadowsocks
+        ]
 
     def _proxyFactory(self, inbound: Inbound) -> ProxyFactory:
         forwarding = replace(DEFAULT_FORWARDING, identity=self._configuration.forwarded)
@@ -289,7 +335,7 @@ class ProxyService(Service):
 
     def _closePorts(self) -> Deferred[Any]:
         stopping = [listener.stop() for listener in self._listeners]
-        return DeferredList([*stopping, self._forwarded.stop()])
+        return DeferredList([*stopping, *(group.stop() for group in self._groups)])
 
     def _announce(self) -> None:
         """
@@ -311,7 +357,8 @@ class ProxyService(Service):
                 log.info("Try: {example}", example=example)
             if not listener.inbound.local:
                 self._warnOf(listener)
-        self._forwarded.announce()
+        for group in self._groups:
+            group.announce()
 
     def _warnOf(self, listener: ProxyPort) -> None:
         if self._admitsAnybody and not listener.keyed:
@@ -324,3 +371,13 @@ class ProxyService(Service):
                 "--allow-private: clients of {description} can reach internal addresses",
                 description=listener.description,
             )
+
+
+def _saltsIn(folder: str | None, url: ShadowsocksURL) -> str | None:
+    """
+    Give the path of the file with the salts that a server has seen.
+    """
+    if folder is None:
+        return None
+    place = re.sub(r"[^0-9A-Za-z.]+", "-", str(url.address))
+    return os.path.join(folder, f"shadowsocks{place}.salts")

@@ -27,6 +27,7 @@ from twisted.python import usage
 
 from socksproxy.auth.principals import IPrincipal
 from socksproxy.config import DEFAULT_LISTENER, FORWARDED, Configuration, withoutSecrets
+from socksproxy.dnsoptions import DNSOptionMixin
 from socksproxy.errors import ConfigurationError
 from socksproxy.exposure import LOWEST_PORT, PortRange
 from socksproxy.forward import forwardFromText
@@ -39,6 +40,7 @@ from socksproxy.policy.rules import isHost
 from socksproxy.policy.services import Services
 from socksproxy.process import takeProcess
 from socksproxy.service import ProxyService
+from socksproxy.shadowsocks.url import shadowsocksFromURL
 from socksproxy.signals import SignalService
 
 PROGRAM = "twistd socksproxy"
@@ -96,7 +98,7 @@ def _portRange(text: str) -> PortRange:
         ) from e
 
 
-class Options(usage.Options, AuthOptionMixin):
+class Options(DNSOptionMixin, usage.Options, AuthOptionMixin):
     """
     The options, checked.
     """
@@ -119,6 +121,13 @@ class Options(usage.Options, AuthOptionMixin):
     optParameters = [
         ["bind", None, "auto", _SWITCH_HELP.format("BIND"), _switch("bind")],
         ["udp", None, "auto", _SWITCH_HELP.format("UDP ASSOCIATE"), _switch("udp")],
+        [
+            "state",
+            None,
+            None,
+            "A folder for what the next run has to know, as which recordings of Shadowsocks are"
+            " replays.",
+        ],
         [
             "forwarded",
             None,
@@ -169,6 +178,8 @@ class Options(usage.Options, AuthOptionMixin):
         self["listen"] = []
         self["via"] = []
         self["forward"] = []
+        self["shadowsocks"] = []
+        self.beginDNS()
         self["public-address"] = {}
         self["ident"] = []
         self["balancer"] = []
@@ -232,6 +243,17 @@ class Options(usage.Options, AuthOptionMixin):
             self["forward"].append(forwardFromText(text))
         except ConfigurationError as e:
             raise usage.UsageError(f"--forward {withoutSecrets(text)}: {e}") from None
+
+    def opt_shadowsocks(self, link: str) -> None:
+        """
+        Be a Shadowsocks server, such as ss://METHOD:PASSWORD@127.0.0.1:8388, or
+        with passwordFile=PATH or users=PATH in the query. May be given several
+        times.
+        """
+        try:
+            self["shadowsocks"].append(shadowsocksFromURL(link))
+        except ConfigurationError as e:
+            raise usage.UsageError(f"--shadowsocks: {e}") from None
 
     def opt_public_address(self, text: str) -> None:
         """
@@ -303,6 +325,10 @@ class Options(usage.Options, AuthOptionMixin):
         Check what can be checked without doing anything yet.
         """
         self._completeChain()
+        self.dnsSettings()
+        state = self["state"]
+        if state is not None and not (os.path.isdir(state) and os.access(state, os.W_OK)):
+            raise usage.UsageError(f"--state: {state} is no folder that can be written to")
         if self["log-format"] not in ("text", "json"):
             raise usage.UsageError("--log-format is text or json")
         path = self._logPath()
@@ -327,7 +353,7 @@ class Options(usage.Options, AuthOptionMixin):
         @param limits: How many connections there may be.
         """
         return Configuration(
-            listen=tuple(self["listen"]) or (() if self["forward"] else (DEFAULT_LISTENER,)),
+            listen=tuple(self["listen"]) or (() if self._servesOtherwise else (DEFAULT_LISTENER,)),
             checkers=tuple(self.get("credCheckers", ())),
             openRelay=bool(self["open-relay"]),
             allowPrivate=bool(self["allow-private"]),
@@ -337,6 +363,10 @@ class Options(usage.Options, AuthOptionMixin):
             ),
             via=self["via"],
             forward=tuple(self["forward"]),
+            shadowsocks=tuple(self["shadowsocks"]),
+            stateFolder=self["state"] and os.path.abspath(self["state"]),
+            dns=self.dnsSettings(),
+            ownNames=bool(self["dns-own"]),
             ports=self["port-range"],
             public=self["public-address"],
             forwarded=self["forwarded"],
@@ -347,6 +377,13 @@ class Options(usage.Options, AuthOptionMixin):
             drain=self["drain"],
             limits=limits,
         )
+
+    @property
+    def _servesOtherwise(self) -> bool:
+        """
+        Tell whether there is something to do without a proxy's listener.
+        """
+        return bool(self["forward"] or self["shadowsocks"] or self["dns"])
 
     def _logPath(self) -> Any:
         """

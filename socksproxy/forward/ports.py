@@ -115,6 +115,11 @@ class ForwardedPorts:
             else:
                 self._openStreams(forward)
 
+    def start(self) -> None:
+        """
+        Nothing waits for that.
+        """
+
     def announce(self) -> None:
         """
         Say what goes where, and warn of what others can reach.

@@ -93,7 +93,7 @@ class Duplex:
             after this one raises too.
         """
         opener = self._opener
-        if opener is not None and self.fault is None:
+        if opener is not None:
             opened = opener.open(data)
             self.fault = opener.fault
         else:

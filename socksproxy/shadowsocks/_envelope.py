@@ -130,10 +130,12 @@ class Writer:
         """
         if self._number == LAST_NUMBER:
             self._begin()
-        datagram = self._sealed(_separate.pack(self.session, self._number), plain)
+        header = _separate.pack(self.session, self._number)
+        # Whatever becomes of this one: it is the nonce, too.
+        self._number += 1
+        datagram = self._sealed(header, plain)
         if len(datagram) > MAX_DATAGRAM:
             raise tooLong()
-        self._number += 1
         return datagram
 
     def _sealed(self, header: bytes, plain: bytes) -> bytes:

@@ -104,8 +104,7 @@ def presharedKeys(method: Method, text: str) -> list[bytes]:
 
 def _base64(text: str, name: str) -> bytes:
     text = text.strip()
-    if not text.endswith("="):
-        text += "=" * (-len(text) % 4)
+    text += "=" * (-len(text) % 4)
     try:
         return b64decode(text, validate=True)
     except (binascii.Error, ValueError):

@@ -56,8 +56,7 @@ def clientPackets(
 
     @param account: Who we are.
     @param replay: The salts of answers that were here before, and our own, for
-        all ports that ask one server; a method of 2022 has none in its
-        datagrams.
+        all ports that ask one server; a method of 2022 has none in datagrams.
     @param wallClock: Gives seconds since 1970.
     @param clock: Gives seconds, since whenever, that never go backwards.
     @param random: Gives that many random octets.

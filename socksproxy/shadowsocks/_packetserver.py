@@ -2,25 +2,20 @@
 A server's end of datagrams, without I/O.
 
 With a classic method each datagram stands for itself, and who sends from one
-address with one key is one session. With a method of 2022 a session has a name
-that its client has drawn, and the client may go on from another address. Its
-numbers are remembered for as long as a recording of it would still be in time,
-whether anybody wants to know of the session or not.
+address with one key is one session. With a method of 2022 there are sessions:
+see L{socksproxy.shadowsocks._packetsessions}.
 
 @see: U{https://shadowsocks.org/doc/aead.html}
-@see: U{https://shadowsocks.org/doc/sip022.html}
 """
 
 import os
-from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable
 from typing import NamedTuple, Protocol
 
 from socksproxy.address import Destination
-from socksproxy.shadowsocks._envelope import Envelope, Writer, readerFor, writerFor
 from socksproxy.shadowsocks._events import Reason
 from socksproxy.shadowsocks._keys import Account
-from socksproxy.shadowsocks._methods import AEAD, TAG
+from socksproxy.shadowsocks._methods import TAG
 from socksproxy.shadowsocks._packet import (
     DatagramFault,
     Opened,
@@ -28,20 +23,14 @@ from socksproxy.shadowsocks._packet import (
     sealPacket,
     splitAddress,
 )
-from socksproxy.shadowsocks._packet2022 import decodeRequest, encodeResponse, paddingFor
-from socksproxy.shadowsocks._replay import LIFETIME, Replay
+from socksproxy.shadowsocks._packetsessions import ServerPackets2022
+from socksproxy.shadowsocks._replay import Replay
 from socksproxy.shadowsocks._users import Accounts
-from socksproxy.shadowsocks._window import Window
 
-SESSIONS = 16_384
+TRIES = 25_000
 """
-The most sessions of 2022 that are remembered. With more of them no new one is
-let in: to forget one too early would be worse.
-"""
-
-USER_SESSIONS = 4096
-"""
-The most of them that one of several users has.
+How many keys of a classic method are tried in a second for datagrams which do
+not open with the first: a fifth of that time. Anybody can send such.
 """
 
 
@@ -73,8 +62,9 @@ def serverPackets(
     Give what opens the datagrams of a server's clients.
 
     @param accounts: Whom to let in.
-    @param replay: The salts of all streams and datagrams to the server; a
-        method of 2022 has none in its datagrams.
+    @param replay: The salts of datagrams; a method of 2022 has none in them.
+        Those of streams are better kept elsewhere: datagrams are many, and
+        would have them forgotten too soon. Neither can be taken for the other.
     @param wallClock: Gives seconds since 1970.
     @param clock: Gives seconds, since whenever, that never go backwards.
     @param notBefore: Datagrams of 2022 that bear an earlier time, in seconds
@@ -84,7 +74,7 @@ def serverPackets(
     """
     if accounts.method.edition2022:
         return ServerPackets2022(accounts, wallClock, clock, notBefore, random)
-    return ClassicServerPackets(accounts, replay, random)
+    return ClassicServerPackets(accounts, replay, clock, random)
 
 
 class ClassicSession(NamedTuple):
@@ -114,14 +104,28 @@ class ClassicServerPackets:
     See L{ServerPackets}.
     """
 
-    def __init__(self, accounts: Accounts, replay: Replay, random: Callable[[int], bytes]) -> None:
+    def __init__(
+        self,
+        accounts: Accounts,
+        replay: Replay,
+        clock: Callable[[], float],
+        random: Callable[[int], bytes],
+        tries: int = TRIES,
+    ) -> None:
         """
         See L{serverPackets}.
+
+        @param tries: See L{TRIES}.
         """
         self._accounts = accounts
         self._replay = replay
+        self._clock = clock
         self._random = random
         self._saltLength = accounts.method.saltLength
+        self._rate = tries
+        # How many keys may be tried yet, and when that was so.
+        self._tries: float = tries
+        self._counted = clock()
 
     def open(self, datagram: bytes, client: Hashable) -> Opened:
         """
@@ -132,16 +136,34 @@ class ClassicServerPackets:
         salt, sealed = datagram[: self._saltLength], datagram[self._saltLength :]
         if self._replay.seen(salt):
             raise DatagramFault(Reason.REPLAY)
-        for account in self._accounts.candidates(client):
-            plain = openPacket(account, salt, sealed)
-            if plain is not None:
-                break
-        else:
-            raise DatagramFault(Reason.SEAL)
+        account, plain = self._opened(salt, sealed, client)
         destination, payload = splitAddress(plain)
         self._replay.add(salt)
         self._accounts.cameFrom(account, client)
         return Opened(ClassicSession(account, client, self), destination, payload)
+
+    def _opened(self, salt: bytes, sealed: bytes, client: Hashable) -> tuple[Account, bytes]:
+        """
+        Find whose key opens a datagram.
+
+        @raise DatagramFault: Nobody's, or too much is tried already.
+        """
+        candidates = self._accounts.candidates(client)
+        first = next(candidates)
+        plain = openPacket(first, salt, sealed)
+        if plain is not None:
+            return first, plain
+        now = self._clock()
+        self._tries = min(self._rate, self._tries + (now - self._counted) * self._rate)
+        self._counted = now
+        for account in candidates:
+            if self._tries < 1:
+                break
+            self._tries -= 1
+            plain = openPacket(account, salt, sealed)
+            if plain is not None:
+                return account, plain
+        raise DatagramFault(Reason.SEAL)
 
     def seal(self, account: Account, source: Destination, payload: bytes) -> bytes:
         """
@@ -152,163 +174,3 @@ class ClassicServerPackets:
         # Or our own answer could be played back to us as a client's.
         self._replay.add(salt)
         return datagram
-
-
-class Session2022:
-    """
-    See L{Session<socksproxy.shadowsocks._packet.Session>}.
-
-    @ivar account: Whose it is.
-    @ivar client: Where its newest datagram came from.
-    @ivar name: What the client calls it.
-    @ivar window: The numbers that were here.
-    @ivar cipher: What opens its datagrams, while there are some.
-    @ivar writer: What seals the answers, once there was one.
-    """
-
-    __slots__ = ("_packets", "account", "cipher", "client", "name", "window", "writer")
-
-    def __init__(self, account: Account, name: bytes, packets: "ServerPackets2022") -> None:
-        self.account = account
-        self.client: Hashable = None
-        self.name = name
-        self.cipher: AEAD | None = None
-        self.window = Window()
-        self.writer: Writer | None = None
-        self._packets = packets
-
-    def seal(self, source: Destination, payload: bytes) -> bytes:
-        """
-        See L{Session<socksproxy.shadowsocks._packet.Session>}.
-        """
-        return self._packets.seal(self, source, payload)
-
-    def end(self) -> None:
-        """
-        See L{Session<socksproxy.shadowsocks._packet.Session>}.
-        """
-        self._packets.rest(self)
-
-
-class ServerPackets2022:
-    """
-    See L{ServerPackets}.
-    """
-
-    def __init__(
-        self,
-        accounts: Accounts,
-        wallClock: Callable[[], float],
-        clock: Callable[[], float],
-        notBefore: int,
-        random: Callable[[int], bytes],
-        limit: int = SESSIONS,
-        userLimit: int = USER_SESSIONS,
-    ) -> None:
-        """
-        See L{serverPackets}.
-
-        @param limit: The most sessions that are remembered.
-        @param userLimit: The most of them that one of several users has.
-        """
-        self._accounts = accounts
-        self._wallClock = wallClock
-        self._clock = clock
-        self._notBefore = notBefore
-        self._random = random
-        self._limit = limit
-        self._userLimit = limit if accounts.serverKey is None else userLimit
-        self._single = next(accounts.candidates(None))
-        key = accounts.serverKey
-        self._reader = readerFor(accounts.method, key or self._single.userKey, key is not None)
-        # All, by whose and what their clients call them.
-        self._sessions: dict[tuple[Account, bytes], Session2022] = {}
-        # When each that has ended is to be forgotten, the soonest first.
-        self._resting: OrderedDict[Session2022, float] = OrderedDict()
-        self._ofUsers: Counter[Account] = Counter()
-
-    def __len__(self) -> int:
-        return len(self._sessions)
-
-    def open(self, datagram: bytes, client: Hashable) -> Opened:
-        """
-        See L{ServerPackets}.
-        """
-        envelope = self._reader.read(datagram)
-        account = self._accountOf(envelope)
-        name, number = envelope.session, envelope.number
-        session = self._sessions.get((account, name))
-        if session is not None and not session.window.isNew(number):
-            raise DatagramFault(Reason.REPLAY)
-        cipher = session.cipher if session is not None else None
-        if cipher is None:
-            cipher = self._reader.cipher(account.userKey, name)
-        plain = self._reader.open(envelope, cipher)
-        now = int(self._wallClock())
-        destination, payload = decodeRequest(plain, now, self._notBefore)
-        if session is None:
-            session = self._add(account, name)
-        if session.cipher is None:
-            session.cipher = cipher
-            self._resting.pop(session, None)
-        # One that was late says nothing of where the client is now.
-        if session.window.mark(number):
-            session.client = client
-        return Opened(session, destination, payload)
-
-    def _accountOf(self, envelope: Envelope) -> Account:
-        """
-        Find whose a datagram claims to be. It is theirs once it opens.
-
-        @raise DatagramFault: It names nobody.
-        """
-        if self._accounts.serverKey is None:
-            return self._single
-        account = self._accounts.byHash.get(envelope.user)
-        if account is None:
-            raise DatagramFault(Reason.USER)
-        return account
-
-    def _add(self, account: Account, name: bytes) -> Session2022:
-        """
-        Begin a session.
-
-        @raise DatagramFault: There are too many.
-        """
-        self._forget()
-        if len(self._sessions) >= self._limit or self._ofUsers[account] >= self._userLimit:
-            raise DatagramFault(Reason.REPLAY)
-        session = self._sessions[account, name] = Session2022(account, name, self)
-        self._ofUsers[account] += 1
-        return session
-
-    def seal(self, session: Session2022, source: Destination, payload: bytes) -> bytes:
-        """
-        As L{Session2022.seal}.
-        """
-        writer = session.writer
-        if writer is None:
-            keys = (session.account.userKey,)
-            writer = session.writer = writerFor(self._accounts.method, keys, self._random)
-        padding = paddingFor(source, payload, self._random)
-        now = int(self._wallClock())
-        return writer.seal(encodeResponse(now, session.name, source, padding, payload))
-
-    def rest(self, session: Session2022) -> None:
-        """
-        As L{Session2022.end}.
-        """
-        if session.cipher is not None:
-            # It is most of what has to be kept, and can be made again.
-            session.cipher = None
-            self._resting[session] = self._clock() + LIFETIME
-
-    def _forget(self) -> None:
-        """
-        Forget the sessions of which no recording can be in time any more.
-        """
-        now = self._clock()
-        while self._resting and next(iter(self._resting.values())) <= now:
-            session, _ = self._resting.popitem(last=False)
-            del self._sessions[session.account, session.name]
-            self._ofUsers[session.account] -= 1

@@ -428,7 +428,7 @@ class StopTests(PortsTestCase):
         forward = [forwardFromText("unix:/run/forward,tcp:192.0.2.1:80")]
         proxy = ProxyService(self.reactor, Configuration(listen=(), forward=forward))
         proxy.openPorts()
-        (port,) = proxy._forwarded.listeners
+        (port,) = proxy._groups[0].listeners
         with patch.object(port, "claim") as claim:
             proxy.privilegedStartService()
         claim.assert_called_once_with()

@@ -5,7 +5,6 @@ and plaintexts, and both ends to send some between.
 
 from __future__ import annotations
 
-from base64 import b64decode
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -66,13 +65,6 @@ def sourceOf(vector: Vector) -> Destination:
     """
     host, port = vector["source"]
     return Destination(hostFromText(host) or host, port)
-
-
-def keyOf(vector: Vector) -> bytes:
-    """
-    Give the user's key of a vector.
-    """
-    return b64decode(vector["psk_base64"])
 
 
 def usersOf(method: str, count: int = 3) -> list[Account]:

@@ -180,7 +180,7 @@ class TestWriter(SynchronousTestCase):
 
     def test_longest(self) -> None:
         """
-        What a datagram cannot carry is refused, and takes no number.
+        What a datagram cannot carry is refused, and its number is not used again.
         """
         for method in NEW:
             account = fresh(method)
@@ -189,7 +189,7 @@ class TestWriter(SynchronousTestCase):
             self.assertEqual(len(writer.seal(bytes(room))), MAX_DATAGRAM)
             with self.assertRaises(LocalProtocolError):
                 writer.seal(bytes(room + 1))
-            self.assertEqual(self.opened(method, writer.seal(b""))[1], 2)
+            self.assertEqual(self.opened(method, writer.seal(b"x"))[1], 3)
 
     def test_nonces(self) -> None:
         """

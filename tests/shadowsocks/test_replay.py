@@ -200,6 +200,23 @@ class TestSaltPool(SynchronousTestCase):
         self.assertFalse(pool.seen(saltOf(1)))
         self.assertTrue(pool.seen(saltOf(2)))
 
+    def test_longest(self) -> None:
+        """
+        A salt that is there and is loaded, too, is remembered for the longer
+        of both times.
+        """
+        for added in (0, 30):
+            clock = Clock()
+            old, new = SaltPool(clock.seconds), SaltPool(clock.seconds)
+            old.add(saltOf(1))
+            clock.advance(added)
+            new.add(saltOf(1))
+            new.load(old.save(1000.0), 1000.0)
+            clock.advance(LIFETIME - 1)
+            self.assertTrue(new.seen(saltOf(1)))
+            clock.advance(1)
+            self.assertFalse(new.seen(saltOf(1)))
+
     def test_damaged(self) -> None:
         """
         What was not saved here, or was cut off, is refused whole.

@@ -289,6 +289,17 @@ class TestEvents(SynchronousTestCase):
             self.assertEqual(server.feed(second), [Data(b"secondthird")])
             self.assertEqual(server.feed(b""), [])
 
+    def test_keepsNothing(self) -> None:
+        """
+        Of what was refused nothing is kept, however long the connection stays.
+        """
+        for method in METHODS:
+            server = serverOf(fresh(method))
+            server.feed(bytes(60000))
+            server.feed(bytes(60000))
+            self.assertEqual(server.fault, Refused(Reason.SEAL))
+            self.assertEqual(len(server._waiting), 0)
+
     def test_secret(self) -> None:
         """
         What is shown of an event has none of the data.

@@ -187,6 +187,17 @@ class TestOpener(SynchronousTestCase):
                 self.assertEqual(given, b"one")
                 self.assertEqual(reader.fault, Refused(Reason.SEAL))
 
+    def test_over(self) -> None:
+        """
+        After a record that does not open the stream is over, even if the one
+        that should have been there comes then.
+        """
+        record = sealer().sealRecord(b"\0\x03")
+        reader = opener()
+        reader.open(bytes(LENGTH_RECORD))
+        self.assertEqual(reader.open(record + record), b"")
+        self.assertEqual(reader.records, 0)
+
     def test_order(self) -> None:
         """
         Chunks that are left out, repeated or exchanged do not open.
