@@ -167,6 +167,12 @@ class HTTPSpeaker(Protocol):
                 return
 
     def _begin(self, response: h11.Response) -> None:
+        """
+        @raise MalformedMessage: Nobody has asked for it.
+        """
+        if self._asked is None:
+            # Were it waited for, the next request could not be sent.
+            raise MalformedMessage("a response that nobody has asked for")
         fields = dict(response.headers)
         kind = fields.get(b"content-type", b"").partition(b";")[0].strip().lower()
         self._body.clear()

@@ -274,6 +274,22 @@ class ResponseTests(HTTPTestCase):
         self.successResultOf(asking)
         self.assertTrue(self.connections[0].aborted)
 
+    def test_begunUnasked(self) -> None:
+        """
+        So does the beginning of one, which would be in the way of the next
+        question.
+        """
+        first = self.ask()
+        self.network.advance(0)
+        self.say(response(replyOctets(self.query(0), PACKED)), 0)
+        self.successResultOf(first)
+        begun = response(bytes(100))[:-50]
+        self.say(begun, 0)
+        second = self.ask("two.test")
+        self.network.advance(0)
+        self.say(response(replyOctets(self.query(1), PACKED)), 1)
+        self.successResultOf(second)
+
     def test_cancelled(self) -> None:
         """
         The connection of a question that is given up is dropped, as its
