@@ -116,6 +116,9 @@ FLOORS = [
         "endpoints",
         [
             "listener",
+            "shadowsocks.endpoints",
+            "shadowsocks.conduit",
+            "shadowsocks.servers",
             "socks.endpoints",
             "socks.eager",
             "socks.client",

@@ -68,7 +68,7 @@ class DatagramServer(DatagramProtocol):
             sendDatagram(self.transport, answer, addr)
         elif self._waiting < self._most:
             self._waiting += 1
-            self._forwarder.answer(query, limit).addCallback(self._answered, addr)
+            self._forwarder.answerLater(query, limit).addCallback(self._answered, addr)
 
     def _answered(self, answer: bytes, addr: Any) -> None:
         self._waiting -= 1

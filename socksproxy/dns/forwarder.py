@@ -163,8 +163,15 @@ class Forwarder:
             Cancelling is for who does not want to know any more.
         """
         known = self.answerNow(query, limit, faking)
-        if known is not None:
-            return succeed(known)
+        return self.answerLater(query, limit) if known is None else succeed(known)
+
+    def answerLater(self, query: Query, limit: int = MAX_MESSAGE) -> Deferred[bytes]:
+        """
+        Answer a question that L{answerNow} has just left open.
+
+        @param limit: Octets that the answer may have.
+        @return: See L{answer}.
+        """
         place = _placeOf(query, self._rules.decide(query.name, query.type))
         asked = self._asked.get(place)
         isFull = self._waiting >= MAX_WAITING

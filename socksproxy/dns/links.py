@@ -132,7 +132,7 @@ class Links:
                 self._place(asked)
             else:
                 asked.fail(reason)
-        if not wasOpen and not self._links:
+        if not wasOpen and not self._open:
             waiting, self._queue = self._queue, deque()
             for asked in waiting:
                 asked.fail(reason)

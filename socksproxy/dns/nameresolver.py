@@ -171,8 +171,6 @@ class _Resolution:
             self._receiver.resolutionComplete()
 
     def _answered(self, addresses: list[IPAddress], kind: RecordType) -> None:
-        if self._over:
-            return
         self._found[kind] = addresses
         self._waiting.discard(kind)
         if not self._waiting:

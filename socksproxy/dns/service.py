@@ -11,6 +11,7 @@ and perhaps addresses that stand for names::
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -226,12 +227,10 @@ class DNSService:
         # Kept while others are tried, so that they are others.
         unfit: list[IListeningPort] = []
         try:
-            while True:
-                try:
+            for _ in range(tries - 1):
+                with suppress(CannotListenError):
                     return self._listenOnce(where, unfit)
-                except CannotListenError:
-                    if len(unfit) in (0, tries):
-                        raise
+            return self._listenOnce(where, unfit)
         finally:
             for port in unfit:
                 port.stopListening()

@@ -122,7 +122,6 @@ class StreamSpeaker(Protocol):
         self._encrypted = encrypted
         self._messages = Messages()
         self._asked: dict[int, Asked] = {}
-        self._left = False
 
     def ask(self, asked: Asked) -> None:
         """
@@ -143,7 +142,6 @@ class StreamSpeaker(Protocol):
         """
         See L{Speaker<socksproxy.dns.link.Speaker>}.
         """
-        self._left = True
         self._asked.clear()
         if abort_:
             abort(self.transport)
@@ -156,14 +154,13 @@ class StreamSpeaker(Protocol):
         """
         messages = self._messages
         messages.feed(data)
-        while not self._left and (octets := messages.take()) is not None:
+        while (octets := messages.take()) is not None:
             self._received(octets)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """
         See C{IProtocol}.
         """
-        self._left = True
         self._asked.clear()
         self._link.lost(reason)
 
@@ -171,7 +168,7 @@ class StreamSpeaker(Protocol):
         number = int.from_bytes(octets[:2])
         asked = self._asked.get(number)
         if asked is None:
-            # Somebody was too impatient.
+            # Somebody was too impatient, or nothing is expected any more.
             return
         try:
             reply = replyTo(asked, octets, self._encrypted)

@@ -233,7 +233,7 @@ class DNSConnection(Protocol):
             self.transport.write(framed(answer))
             return
         self._waiting += 1
-        self._server.forwarder.answer(query).addCallback(self._answered)
+        self._server.forwarder.answerLater(query).addCallback(self._answered)
 
     def _answered(self, answer: bytes) -> None:
         self._waiting -= 1

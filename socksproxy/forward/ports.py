@@ -192,7 +192,8 @@ class ForwardedPorts:
         chain, shown = self._chain, forward.server
         if chain is not None and not _carriesDatagrams(chain):
             raise ConfigurationError(
-                f"cannot forward to {forward.client}: datagrams go through a single SOCKS5 proxy"
+                f"cannot forward to {forward.client}: datagrams go through a single proxy of SOCKS5"
+                " or Shadowsocks"
             )
         way = Way(self._outboundFor(shown), forward.target, forward.client, chain is not None)
         limits = self._configuration.limits
@@ -210,5 +211,5 @@ def _carriesDatagrams(chain: Chain) -> bool:
     SOCKS5.
     """
     return len(chain.hops) == 1 and any(
-        proxy.kind.startswith("socks5") for proxy in chain.last.proxies
+        proxy.kind.startswith(("socks5", "ss")) for proxy in chain.last.proxies
     )

@@ -90,14 +90,17 @@ class ChainOutbound:
 
     def conduit(self, received: Received) -> Deferred[IDatagramConduit]:
         """
-        See L{IOutbound}. Datagrams go through one proxy of SOCKS5, and no
-        longer chain, nor beside the TLS that a proxy is spoken to in. Where a
-        proxy has a carrier that carries them, too.
+        See L{IOutbound}. Datagrams go through one proxy of SOCKS5, or one
+        server of Shadowsocks, and no longer chain, nor beside the TLS that a
+        proxy is spoken to in. Where a proxy has a carrier that carries them,
+        too.
         """
         if len(self._chain.hops) > 1:
             return fail(CommandNotSupported("datagrams go through a single proxy only"))
 
         def associate(proxy: ProxyURL) -> Deferred[IDatagramConduit]:
+            if proxy.kind == "ss":
+                return self._chain.associate(proxy, received).addCallback(conduit, proxy)
             if proxy.carrier:
                 return self._chain.datagrams(proxy, received).addCallback(conduit, proxy)
             if proxy.tls:
@@ -109,7 +112,7 @@ class ChainOutbound:
             vetting = Vetting(self._chain.resolver, self._policy, None)
             return _RemoteConduit(association, vetting, self._chain.clock, proxy.resolvesHere)
 
-        return self._ask("UDP ASSOCIATE", associate)
+        return self._ask("UDP ASSOCIATE", associate, ("socks5", "ss"))
 
     def resolve(self, host: Host) -> Deferred[list[IPAddress]]:
         """
@@ -154,12 +157,19 @@ class ChainOutbound:
         vetting = Vetting(self._chain.resolver, self._policy, None)
         return vetting.addressesOf(host).addCallback(lambda addresses: addresses[0])
 
-    def _ask(self, command: str, ask: Callable[[ProxyURL], Deferred[Result]]) -> Deferred[Result]:
+    def _ask(
+        self,
+        command: str,
+        ask: Callable[[ProxyURL], Deferred[Result]],
+        kinds: tuple[str, ...] = ("socks5",),
+    ) -> Deferred[Result]:
         """
         Ask those proxies of the last hop that know such a command.
+
+        @param kinds: What the kinds of those begin with.
         """
         hop = self._chain.last
-        proxies = [proxy for proxy in hop.order() if proxy.kind.startswith("socks5")]
+        proxies = [proxy for proxy in hop.order() if proxy.kind.startswith(kinds)]
         if not proxies:
             return fail(CommandNotSupported(f"the proxy knows no {command}"))
         return failingOver(hop, proxies, ask)
@@ -313,11 +323,15 @@ def wayThrough(chain: Chain) -> WayOut:
     """
     hops = tuple("|".join(map(str, hop.proxies)) for hop in chain.hops)
     last = chain.last.proxies
-    relays = any(
-        proxy.kind.startswith("socks5") and (bool(proxy.carrier) or not proxy.tls) for proxy in last
-    )
+    relays = any(map(_carriesDatagrams, last))
     here = all(proxy.resolvesHere for proxy in last)
     return WayOut(hops, here, relays and len(chain.hops) == 1)
+
+
+def _carriesDatagrams(proxy: ProxyURL) -> bool:
+    if proxy.kind == "ss":
+        return not proxy.carrier
+    return proxy.kind.startswith("socks5") and (bool(proxy.carrier) or not proxy.tls)
 
 
 def checkHost(policy: IAddressPolicy, host: Host) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn, TypeVar
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.endpoints import (
     HostnameEndpoint,
     TCP4ClientEndpoint,
@@ -35,10 +35,13 @@ from socksproxy.client.errors import (
     TargetHostUnreachable,
 )
 from socksproxy.dns.resolver import BoundedResolver
-from socksproxy.errors import ConfigurationError, RequestFailed
+from socksproxy.errors import CommandNotSupported, ConfigurationError, RequestFailed
 from socksproxy.events import log
 from socksproxy.http.endpoints import HTTPConnectClientEndpoint
 from socksproxy.outbound.proxyurl import ProxyURL
+from socksproxy.shadowsocks.conduit import ShadowsocksAssociation
+from socksproxy.shadowsocks.servers import ShadowsocksServerAway
+from socksproxy.shadowsocks.url import ShadowsocksURL
 from socksproxy.socks.client import SOCKS5Client
 from socksproxy.socks.eager import EagerSOCKS5ClientEndpoint
 from socksproxy.socks.endpoints import SOCKS4ClientEndpoint, SOCKS5ClientEndpoint
@@ -138,10 +141,17 @@ class Chain:
         self._reactor = reactor
         self.clock: IReactorTime = reactor
         self.resolver = resolver
+        self._names = resolver
         self.hops = tuple(Hop(hop, reactor) for hop in hops)
         self._creators = {proxy: _creatorFor(proxy) for hop in hops for proxy in hop if proxy.tls}
         # They keep their sessions.
         self._carriers = {proxy: _carrierFor(reactor, proxy) for proxy in hops[0] if proxy.carrier}
+        self._shadowsocks = {
+            proxy: _shadowsocksFor(reactor, proxy, proxy.shadowsocks, alone=hop is hops[0])
+            for hop in hops
+            for proxy in hop
+            if proxy.shadowsocks is not None
+        }
 
     def __str__(self) -> str:
         return ",".join("|".join(map(str, hop.proxies)) for hop in self.hops)
@@ -190,9 +200,29 @@ class Chain:
 
     def close(self, patience: float | None = None) -> Deferred[None]:
         """
-        Close the sessions in tunnels to proxies. See L{IKeepsSessions}.
+        Close the sessions in tunnels to proxies, and end plugins. See
+        L{IKeepsSessions}.
         """
-        return closeSessions(self._carriers.values(), patience)
+        keeping = [*self._carriers.values(), *self._shadowsocks.values()]
+        return closeSessions(keeping, patience)
+
+    def associate(
+        self, proxy: ProxyURL, received: Callable[[bytes, Destination], None]
+    ) -> Deferred[ShadowsocksAssociation]:
+        """
+        Have a server of Shadowsocks relay datagrams.
+
+        @param received: Takes what others send.
+        """
+        server, address = self._shadowsocks[proxy], proxy.address
+        if address is None or proxy.carrier:
+            return fail(CommandNotSupported("the tunnel to the server carries no datagrams"))
+        if isinstance(address.host, str):
+            # Past the server, or else it could not be found.
+            looking = self._names.resolve(address.host, None)
+        else:
+            looking = succeed([address.host])
+        return looking.addCallback(lambda found: server.associate(found[0], received))
 
     def datagrams(
         self, proxy: ProxyURL, received: Callable[[bytes, Destination], None]
@@ -247,6 +277,8 @@ class Chain:
         if isinstance(host, str) and proxy.resolvesHere:
             return _Resolving(self, count, proxy, host, port, vet)
         endpoint = self._to(count - 1, proxy)
+        if proxy.kind == "ss":
+            return self._shadowsocks[proxy].endpointTo(endpoint, host, port)
         if proxy.kind in ("http", "https"):
             return HTTPConnectClientEndpoint(
                 self._reactor, endpoint, host, port, proxy.username, proxy.password
@@ -382,6 +414,23 @@ def _carrierFor(reactor: Any, proxy: ProxyURL) -> IStreamClientEndpoint:
         reason = str(e).replace("\n", " ")
         raise ConfigurationError(f"{proxy}: {reason}") from None
     return endpoint
+
+
+def _shadowsocksFor(
+    reactor: Any, proxy: ProxyURL, url: ShadowsocksURL, alone: bool
+) -> ShadowsocksServerAway:
+    """
+    Make what leads through a server of Shadowsocks.
+
+    @param alone: No other proxy is before it.
+    @raise ConfigurationError: Something in its link cannot be.
+    """
+    if url.plugin and not alone:
+        raise ConfigurationError(f"{proxy}: only the first of a chain can have a plugin")
+    try:
+        return ShadowsocksServerAway(reactor, url)
+    except ConfigurationError as e:
+        raise ConfigurationError(f"{proxy}: {e}") from None
 
 
 def directEndpoint(reactor: Any, destination: Destination) -> IStreamClientEndpoint:

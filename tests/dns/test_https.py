@@ -310,6 +310,19 @@ class ResponseTests(HTTPTestCase):
         self.say(response(replyOctets(self.query(), PACKED)))
         self.assertEqual(self.query().name, "n3.test")
 
+    def test_refused(self) -> None:
+        """
+        If there is no connection to be had, those who wait for one are told,
+        and it is not tried for each of them.
+        """
+        self.network.world[f"{SERVER}:443"] = "ECONNREFUSED"
+        asking = [self.upstream.ask(makeQuery(f"n{number}.test", 1)) for number in range(6)]
+        self.network.advance(0)
+        for each in asking:
+            self.failureResultOf(each, NoReply)
+        self.assertEqual(len(self.network.attempts), 2)
+        self.assertEqual(pending(self.network), 0)
+
     def test_close(self) -> None:
         """
         When it is closed, those who wait for a connection do so no longer.

@@ -8,6 +8,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address
 from pathlib import Path
 from typing import Any
 
+from twisted.internet.error import CannotListenError
 from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -150,6 +151,26 @@ class RunTests(ServiceTestCase):
             self.assertEqual(str(caught.exception), "cannot answer DNS on 127.0.0.1:5353: in use")
             isOpen = [each.open for each in self.network.listeners + self.network.datagrams]
             self.assertEqual(isOpen.count(True), 1)
+
+    def test_noPort(self) -> None:
+        """
+        If no port is to be had, that is tried a few times and then said.
+        """
+        calls: list[object] = []
+
+        def refuse(*arguments: object) -> None:
+            calls.append(arguments)
+            raise CannotListenError("127.0.0.1", 0, OSError(24, "too many open files"))
+
+        for method in ("listenTCP", "listenUDP"):
+            self.setUp()
+            calls.clear()
+            setattr(self.network, method, refuse)
+            with self.assertRaises(ConfigurationError) as caught:
+                self.make(listen=(listenerFromText("127.0.0.1:0"),)).open()
+            self.assertIn("too many open files", str(caught.exception))
+            self.assertEqual(len(calls), 8)
+            self.assertEqual([each.open for each in self.network.listeners].count(True), 0)
 
     def test_forOthers(self) -> None:
         """
@@ -342,6 +363,17 @@ class FakeTests(ServiceTestCase):
             assert after.fakes is not None
             self.assertEqual(after.fakes.nameOf(address), "www.test")  # type: ignore[arg-type]
             after.stop()
+
+    def test_keptAtTheEnd(self) -> None:
+        """
+        What has not been written yet is when it stops.
+        """
+        service = self.begin()
+        for name in ("a.test", "b.test", "c.test"):
+            self.address(name)
+        self.assertNotIn("c.test", self.path.read_text())
+        service.stop()
+        self.assertIn("c.test", self.path.read_text())
 
     def test_beforeTheFork(self) -> None:
         """

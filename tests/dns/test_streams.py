@@ -259,6 +259,20 @@ class LossTests(StreamTestCase):
         self.ask("c.test")
         self.assertEqual(len(self.connections), 1)
 
+    def test_waiting(self) -> None:
+        """
+        A connection is not idle while somebody waits for a reply, however
+        long.
+        """
+        asking = self.ask()
+        (asked,) = self.queries()
+        self.network.pump([10] * 10)
+        self.assertFalse(self.connections[0].disconnecting)
+        self.say(replyOctets(asked, PACKED))
+        self.successResultOf(asking)
+        self.network.pump([10] * 2)
+        self.assertTrue(self.connections[0].disconnecting)
+
     def test_cancelled(self) -> None:
         """
         A question that is given up early leaves the connection as it is, and

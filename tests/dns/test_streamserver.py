@@ -8,6 +8,8 @@ from twisted.internet.interfaces import IHalfCloseableProtocol, IPushProducer
 from zope.interface.verify import verifyObject
 
 from socksproxy.dns._framing import Messages, framed
+from socksproxy.dns.forwarder import Forwarder
+from socksproxy.dns.group import UpstreamGroup
 from socksproxy.dns.message import readQuery
 from socksproxy.dns.reply import readReply
 from socksproxy.dns.streamserver import StreamServer
@@ -279,6 +281,20 @@ class EndTests(StreamServerTestCase):
         self.assertFalse(client.disconnecting)
         self.network.advance(10)
         self.assertTrue(client.disconnecting)
+
+    def test_slowAnswer(self) -> None:
+        """
+        So it is however long the answer takes.
+        """
+        group = UpstreamGroup(self.network, [self.server], total=60)
+        forwarder = Forwarder({"proxy": group}, self.rules, self.cache)
+        self.factory = StreamServer(forwarder, self.network)
+        client = self.connect()
+        self.send(client, "www.test")
+        self.network.pump([10] * 5)
+        self.assertFalse(client.disconnecting)
+        self.server.reply(PACKED)
+        self.assertEqual(self.names(client), ["www.test"])
 
     def test_halfClosed(self) -> None:
         """

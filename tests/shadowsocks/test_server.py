@@ -467,6 +467,8 @@ class TestClassic(SynchronousTestCase):
                 server.feed(client.start(b"data")), [Requested(user.name, TARGET, b"data")]
             )
             self.assertEqual(client.feed(server.seal(b"answer")), [Data(b"answer")])
+            # Whoever is somewhere else is not who is there.
+            accounts.cameFrom(users[0], "elsewhere")
             self.assertIs(next(accounts.candidates("there")), user)
 
     def test_strict(self) -> None:
