@@ -10,6 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from statistics import median
 
+from bench import http, shadowsocks
 from bench.kcp import command as kcp
 from bench.load import Rate, connectionRate, throughput
 from bench.proxies import Proxy, freePort, proxies, running
@@ -25,7 +26,12 @@ SIZES = (64, 1400)
 Octets of a small datagram, and of one that nearly fills a packet.
 """
 
-OWN = {"kcp": kcp.main, "tunnel": tunnel.main}
+OWN = {
+    "http": http.main,
+    "kcp": kcp.main,
+    "shadowsocks": shadowsocks.main,
+    "tunnel": tunnel.main,
+}
 """
 Tables with options of their own.
 """
@@ -44,7 +50,9 @@ def main() -> None:
         prog="python -m bench",
         description=main.__doc__,
         epilog="python -m bench kcp --help: KCP, beside kcptun and TCP;"
-        " python -m bench tunnel --help: tunnels, beside kcptun, ssh and Shadowsocks",
+        " python -m bench tunnel --help: tunnels, beside kcptun, ssh and Shadowsocks;"
+        " python -m bench http --help: HTTP proxies, beside tinyproxy and squid;"
+        " python -m bench shadowsocks --help: Shadowsocks, beside shadowsocks-libev",
     )
     parser.add_argument("table", nargs="?", choices=("tcp", "udp", *OWN), default="tcp")
     parser.add_argument("--seconds", type=float, default=3.0, help="for each figure")

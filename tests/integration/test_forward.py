@@ -120,7 +120,7 @@ class ForwardTestCase(TestCase):
         """
         Give the port of one of its listeners.
         """
-        return int(proxy._forwarded.listeners[number].where().rpartition(":")[2])
+        return int(proxy._groups[0].listeners[number].where().rpartition(":")[2])
 
     @inlineCallbacks
     def connect(self, endpoint: str) -> Generator[Deferred[Any], Any, Peer]:
@@ -425,7 +425,7 @@ class GarbageTests(ForwardTestCase):
             with leftovers() as left:
                 for _ in range(5):
                     yield self.visit(endpoint, reset)
-                yield proxy._forwarded.listeners[0].inbound.whenEmpty()
+                yield proxy._groups[0].listeners[0].inbound.whenEmpty()
             self.assertEqual(left, {})
 
     @inlineCallbacks

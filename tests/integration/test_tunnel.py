@@ -355,7 +355,7 @@ class DaemonTests(TunnelTestCase):
         forward = [forwardFromText(f"tcp:0:interface={LOOPBACK},{there}")]
         daemon = ProxyService(reactor, Configuration(listen=(), forward=forward))
         daemon.startService()
-        (here,) = daemon._forwarded.listeners
+        (here,) = daemon._groups[0].listeners
         local: Any = here._port
         self.client = TCP4ClientEndpoint(reactor, LOOPBACK, local.getHost().port)
         client = yield self.connect()

@@ -51,7 +51,16 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
             writer.write(data)
             await writer.drain()
         writer.write_eof()
+    await close(writer)
+
+
+async def close(writer: asyncio.StreamWriter) -> None:
+    """
+    Close a connection, and wait until it is gone.
+    """
     writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
 
 
 async def exchange(proxy: int, target: int, stream: int, everybody: asyncio.Barrier) -> bytes:
@@ -76,7 +85,7 @@ async def exchange(proxy: int, target: int, stream: int, everybody: asyncio.Barr
         writer.write_eof()
 
     _, back = await asyncio.gather(send(), reader.read(-1))
-    writer.close()
+    await close(writer)
     return back
 
 
