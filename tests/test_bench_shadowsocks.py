@@ -9,12 +9,14 @@ import json
 import re
 import socket
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+import time
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from bench import shadowsocksload
 from bench.shadowsocks import CONTENDERS, MIXED, main, parse, show
 from bench.shadowsocksload import ProxiedEnd, connected, firstByte
 from bench.shadowsocksprograms import Scene
@@ -169,37 +171,38 @@ class TestOptions:
             main(arguments)
 
 
-@contextmanager
-def proxy(reply: bytes) -> Iterator[tuple[int, list[bytes]]]:
-    """
-    Run a SOCKS5 server that is the target, too, and sends everything back.
-
-    @param reply: To a request.
-    @return: Its port, and what it has been asked.
-    """
-    asked: list[bytes] = []
-
-    def serve() -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = listener.accept()
-                with connection:
-                    asked.append(connection.recv(3))
-                    connection.sendall(b"\x05\x00")
-                    asked.append(connection.recv(10))
-                    connection.sendall(reply)
-                    while data := connection.recv(4096):
-                        connection.sendall(data)
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve, daemon=True)
-        thread.start()
-        yield listener.getsockname()[1], asked
-        listener.shutdown(socket.SHUT_RDWR)
-    thread.join(10)
-
-
 GRANTED = b"\x05\x00\x00\x01" + bytes(6)
+
+
+class Proxy:
+    """
+    A SOCKS5 server that is the target, too, and sends everything back.
+
+    @ivar asked: What it has been asked.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, reply: bytes = GRANTED) -> None:
+        """
+        @param reply: To a request.
+        """
+        self.asked: list[bytes] = []
+        self._reply = reply
+        monkeypatch.setattr(shadowsocksload, "opened", self._open)
+
+    def _open(self, port: int) -> socket.socket:
+        here, there = socket.socketpair()
+        here.settimeout(10)
+        threading.Thread(target=self._serve, args=(there,), daemon=True).start()
+        return here
+
+    def _serve(self, connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            self.asked.append(connection.recv(3))
+            connection.sendall(b"\x05\x00")
+            self.asked.append(connection.recv(10))
+            connection.sendall(self._reply)
+            while data := connection.recv(4096):
+                connection.sendall(data)
 
 
 class TestLoad:
@@ -207,54 +210,56 @@ class TestLoad:
     The end that asks.
     """
 
-    def test_firstByte(self) -> None:
+    def test_firstByte(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
         It is the target's and not the proxy's that counts.
         """
-        with proxy(GRANTED) as (port, asked):
-            took = firstByte(port, 8080)
+        proxy = Proxy(monkeypatch)
+        took = firstByte(1080, 8080)
         assert took is not None
         assert 0 < took < 5
-        assert asked == [b"\x05\x01\x00", b"\x05\x01\x00\x01\x7f\x00\x00\x01\x1f\x90"]
+        assert proxy.asked == [b"\x05\x01\x00", b"\x05\x01\x00\x01\x7f\x00\x00\x01\x1f\x90"]
 
-    def test_connected(self) -> None:
+    def test_connected(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
         Nothing of the proxy's words is left before the target's own.
         """
-        with proxy(GRANTED) as (port, _), connected(port, 8080) as connection:
+        Proxy(monkeypatch)
+        with connected(1080, 8080) as connection:
             connection.sendall(b"hello")
-            assert connection.recv(5, socket.MSG_WAITALL) == b"hello"
+            assert connection.recv(100) == b"hello"
 
-    def test_refused(self) -> None:
+    def test_refused(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
         A proxy that does not want to brings no octet.
         """
-        with proxy(b"\x05\x02\x00\x01" + bytes(6)) as (port, _):
-            assert firstByte(port, 8080) is None
-            with pytest.raises(RuntimeError, match="refuses"):
-                connected(port, 8080)
+        Proxy(monkeypatch, b"\x05\x02\x00\x01" + bytes(6))
+        assert firstByte(1080, 8080) is None
+        with pytest.raises(RuntimeError, match="refuses"):
+            connected(1080, 8080)
 
-    def test_first(self) -> None:
+    def test_first(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        As many are measured as were asked for.
+        As many are measured as were asked for, each of them anew.
         """
-        with proxy(GRANTED) as (port, _):
-            times = ProxiedEnd(8080).first(port, 8080, 3)
+        proxy = Proxy(monkeypatch)
+        monkeypatch.setattr(shadowsocksload, "PAUSE", 0)
+        times = ProxiedEnd(80).first(1080, 8080, 3)
         assert len(times) == 3
         assert None not in times
+        assert len(proxy.asked) == 6
+        assert proxy.asked[1].endswith(b"\x1f\x90")
 
-    def test_bulk(self) -> None:
+    def test_bulk(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """
-        A stream leads to the target and begins with its head.
+        Streams lead to the target and begin with their heads.
         """
-        with proxy(GRANTED) as (port, asked):
-            end = ProxiedEnd(8080)
-            end.bulk(port, 1, DOWN)
-            # Its head is what this target sends back.
-            for _ in range(1000):
-                if end.received()["octets"] == {0: 3}:
-                    break
-                threading.Event().wait(0.005)
-            assert end.received()["octets"] == {0: 3}
-            assert asked[1].endswith(b"\x1f\x90")
-            end.stop()
+        proxy = Proxy(monkeypatch)
+        end = ProxiedEnd(8080)
+        end.bulk(1080, 2, DOWN)
+        deadline = time.monotonic() + 10
+        # Heads are what this target sends back.
+        while (octets := end.received()["octets"]) != {0: 3, 1: 3}:
+            assert time.monotonic() < deadline, octets
+        assert proxy.asked[1].endswith(b"\x1f\x90")
+        end.stop()
