@@ -54,7 +54,6 @@ from socksproxy.relay.leg import StreamTransport, abort
 from socksproxy.relay.protected import ProtectedTransport
 from socksproxy.relay.sockets import tuneSocket
 from socksproxy.shadowsocks._client import ClientStream
-from socksproxy.shadowsocks._events import StreamFault
 from socksproxy.shadowsocks._keys import Account
 
 FIRST_WORDS = 0.05
@@ -122,13 +121,8 @@ class ShadowsocksPeer:
         """
         if not self._faults.take(now):
             return
-        skew = error.refused.skew if isinstance(error, StreamFault) else None
-        log.warn(
-            "{server} is not understood: {error}{clock}",
-            server=self._name,
-            error=str(error),
-            clock=f"; its clock differs by {skew} s" if skew else "",
-        )
+        # It tells how far the clocks are apart, if it is that.
+        log.warn("{server} is not understood: {error}", server=self._name, error=str(error))
 
 
 @implementer(IStreamClientEndpoint)
@@ -243,6 +237,8 @@ class _ServerLeg(Leg):
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         self._ended()
+        if isinstance(self.transport, _FirstWords):
+            self.transport.forget()
         super().connectionLost(reason)
 
     def _ended(self) -> None:
@@ -273,7 +269,7 @@ class _FirstWords(ProtectedTransport):
         See L{ProtectedTransport.protected}.
         """
         if self._timer is not None and data:
-            self._stop()
+            self.forget()
         return super().protected(data)
 
     def loseWriteConnection(self) -> None:
@@ -288,7 +284,7 @@ class _FirstWords(ProtectedTransport):
         See C{ITransport}.
         """
         self.closing = True
-        self._stop()
+        self.forget()
         super().loseConnection()
 
     def abortConnection(self) -> None:
@@ -296,18 +292,21 @@ class _FirstWords(ProtectedTransport):
         See C{ITCPTransport}.
         """
         self.closing = True
-        self._stop()
+        self.forget()
         abort(self.transport)
 
-    def _begin(self) -> None:
-        self._stop()
-        if not self._stream.started:
-            self.transport.write(self._stream.start())
-
-    def _stop(self) -> None:
+    def forget(self) -> None:
+        """
+        Wait no more.
+        """
         timer, self._timer = self._timer, None
         if timer is not None and timer.active():
             timer.cancel()
+
+    def _begin(self) -> None:
+        self.forget()
+        if not self._stream.started:
+            self.transport.write(self._stream.start())
 
 
 class _Begun:

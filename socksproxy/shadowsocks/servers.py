@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any, NoReturn
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet import error
+from twisted.internet.defer import Deferred, maybeDeferred, succeed
 from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.error import ConnectError
 from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClientEndpoint
@@ -86,7 +87,15 @@ class ShadowsocksServerAway:
             )
             plugin.start()
         endpoint = TCP4ClientEndpoint(self._reactor, *plugin.local)
-        return plugin.ready().addCallback(lambda _: endpoint.connect(protocolFactory))
+
+        def wait(failure: Failure) -> Deferred[IProtocol]:
+            # It is only just starting, or starting again.
+            failure.trap(error.ConnectionRefusedError)
+            return current.ready().addCallback(lambda _: endpoint.connect(protocolFactory))
+
+        current = plugin
+        connecting: Deferred[IProtocol] = endpoint.connect(protocolFactory)
+        return connecting.addErrback(wait)
 
     def close(self, patience: float | None = None) -> Deferred[None]:
         """
@@ -110,5 +119,5 @@ class _BehindPlugin:
             failure.trap(PluginFailed)
             raise ConnectError(string=str(failure.value)) from failure.value
 
-        connecting: Deferred[IProtocol] = self._server.connectPlugin(protocolFactory)
+        connecting: Deferred[IProtocol] = maybeDeferred(self._server.connectPlugin, protocolFactory)
         return connecting.addErrback(failed)
