@@ -54,7 +54,7 @@ class WayOut:
         with a C{|} between alternatives.
     @ivar resolvesHere: Names are looked up here, and not where the last of
         them is.
-    @ivar udp: Datagrams find out as well, by SOCKS5.
+    @ivar udp: Datagrams find out as well.
     """
 
     hops: tuple[str, ...] = ()

@@ -156,7 +156,8 @@ class TestOptions:
         named = set(re.findall(r"``(--[a-z0-9-]+)", path.read_text()))
         known = optionsIn(help()) | optionsIn(help("socksproxy")) | OTHER_PROGRAMS
         known |= toolOptions("passwd") | toolOptions("check") | toolOptions("import")
-        known |= shownOptions("bench", "kcp")
+        for table in ("http", "kcp", "tunnel", "shadowsocks"):
+            known |= shownOptions("bench", table)
         assert named <= known
 
 

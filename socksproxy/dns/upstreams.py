@@ -108,7 +108,9 @@ class Ways:
         elif outbound.way.udp:
             conduitFor = outbound.conduit
         else:
-            raise ConfigurationError(f"{url}: datagrams go through a single SOCKS5 proxy")
+            raise ConfigurationError(
+                f"{url}: datagrams go through a single proxy of SOCKS5 or Shadowsocks"
+            )
         overTCP = streamUpstream(self._reactor, str(url), self._endpoint(url))
         upstream: IUpstream = DatagramUpstream(
             self._reactor, str(url), url.destination, conduitFor, overTCP, outbound is not None

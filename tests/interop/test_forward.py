@@ -330,7 +330,11 @@ def test_saysWhatIsWrong(error: str, mode: list[str], tmp_path: Path) -> None:
     ("via", "forward", "named"),
     [
         ("socks5h://192.0.2.1", f"{LOOPBACK},unix:/run/web", "tcp:HOST:PORT"),
-        ("http://192.0.2.1", "udp:0:interface=127.0.0.1,udp:192.0.2.53:53", "single SOCKS5 proxy"),
+        (
+            "http://192.0.2.1",
+            "udp:0:interface=127.0.0.1,udp:192.0.2.53:53",
+            "single proxy of SOCKS5",
+        ),
     ],
 )
 def test_saysWhatProxiesCannot(via: str, forward: str, named: str, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ MORE = 8.0
 Seconds for more of a body.
 """
 
-SLACK = 1.5
+SLACK = 4.0
 """
 Seconds by which things may be late on a busy machine.
 """
@@ -136,7 +136,7 @@ class StallTests(unittest.TestCase):
         with dial(self.daemon.port) as connection:
             connection.sendall(ask(self.good, fields=b"Connection: close\r\n"))
             self.assertTrue(receiveAll(connection).endswith(b"\r\n\r\n/a"))
-        self.assertLess(time.monotonic() - began, 1.0)
+        self.assertLess(time.monotonic() - began, 5.0)
 
     def mostKiB(self) -> int:
         """
