@@ -185,11 +185,11 @@ def show(transfers: Sequence[Transfer], firstBytes: Sequence[FirstBytes]) -> Non
     if transfers and firstBytes:
         print()
     if firstBytes:
-        for line in (
+        for heading in (
             ("", "", "first", "later", "p10", "p90", "number", "failed"),
             ("", "", "ms", "ms", "ms", "ms", "", ""),
         ):
-            print(FIRST_COLUMNS.format(*line).rstrip())
+            print(FIRST_COLUMNS.format(*heading).rstrip())
         for label, spread in spreads(firstBytes).items():
             times = (spread.fresh, spread.p50, spread.p10, spread.p90)
             texts = [f"{time:.2f}" for time in times]

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from bench import shadowsocksload
-from bench.shadowsocks import CONTENDERS, MIXED, main, parse, show
+from bench.shadowsocks import main, parse, show
 from bench.shadowsocksload import ProxiedEnd, connected, firstByte
-from bench.shadowsocksprograms import Scene
+from bench.shadowsocksprograms import CONTENDERS, MIXED, Scene
 from bench.tunnel.figures import DOWN, UP, FirstBytes, Transfer, save
 from socksproxy.shadowsocks.url import shadowsocksFromURL
 
