@@ -44,8 +44,6 @@ Seconds after which the first name server gets another chance to be asked first.
 
 _FINAL = (ResponseCode.NOERROR, ResponseCode.NXDOMAIN)
 
-_lines = Ration()
-
 
 class UpstreamGroup:
     """
@@ -68,6 +66,7 @@ class UpstreamGroup:
         @param total: Seconds for an answer.
         """
         self.clock = clock
+        self._lines = Ration()
         self.total = total
         self._upstreams = list(upstreams)
         self._chance = random.SystemRandom() if chance is None else chance
@@ -117,7 +116,7 @@ class UpstreamGroup:
         """
         Say that one of them does not work.
         """
-        if _lines.take(self.clock.seconds()):
+        if self._lines.take(self.clock.seconds()):
             log.warn(
                 "The name server {upstream} does not answer: {reason}",
                 upstream=upstream.name,

@@ -22,7 +22,7 @@ from zope.interface import implementer
 
 from socksproxy.relay.leg import Leg, abort, endStream
 from socksproxy.relay.progress import Progress
-from socksproxy.relay.sockets import backlogOf, unacknowledged, writeThrough
+from socksproxy.relay.sockets import backlogOf, readMuch, unacknowledged, writeThrough
 
 WATCH_PERIOD = 2.5
 """
@@ -184,6 +184,8 @@ class Relay:
         @param earlyData: What the client sent before, to go first.
         @param clientEnded: The client has already sent its last byte.
         """
+        for direction in (self._up, self._down):
+            readMuch(direction.source)
         self._up.sink.registerProducer(self._up, True)
         self._down.sink.registerProducer(self._down, True)
         if earlyData:

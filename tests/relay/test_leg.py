@@ -11,7 +11,9 @@ from ipaddress import IPv4Address, IPv6Address
 from twisted.internet import address
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IAddress, IHalfCloseableProtocol, ITCPTransport
+from twisted.internet.protocol import Protocol
 from twisted.internet.task import Clock
+from twisted.internet.tcp import Connection
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -19,9 +21,11 @@ from zope.interface.verify import verifyObject
 
 from socksproxy.relay import Leg
 from socksproxy.relay.leg import abort, addressAndPort, endStream
-from socksproxy.relay.sockets import tuneSocket
+from socksproxy.relay.protected import ProtectedTransport
+from socksproxy.relay.sockets import READ_SIZE, readMuch, tuneSocket
 from socksproxy.testing import MemoryTransport, tcpAddress
 from tests.relay.joined import NoHalfClose, TLSTransport
+from tests.relay.sealing import Sealing
 
 
 class Holder:
@@ -310,6 +314,19 @@ class TuneSocketTests(SynchronousTestCase):
         transport = TunedTransport(tcpAddress("127.0.0.1", 80))
         tuneSocket(transport)
         self.assertTrue(transport.noDelay and transport.keepAlive)
+
+    def test_readMuch(self) -> None:
+        """
+        A relay reads much of TCP at a time, below whatever is around it, and
+        leaves other transports alone.
+        """
+        connection = Connection(socket.socket(), Protocol(), Clock())
+        self.addCleanup(connection.socket.close)
+        wrapped = ProtectedTransport(connection, Sealing())
+        readMuch(wrapped)
+        self.assertEqual(connection.bufferSize, READ_SIZE)
+        self.assertLess(READ_SIZE, 128 * 1024)
+        readMuch(TunedTransport(tcpAddress("127.0.0.1", 80)))
 
     def test_deadPeer(self) -> None:
         """
