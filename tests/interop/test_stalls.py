@@ -27,7 +27,7 @@ As in C{impatient.tac}.
 """
 
 STALLED = 500
-STALLED_KIB = 160
+STALLED_KIB = 256
 """
 What a direction whose reader does not read may cost.
 """
