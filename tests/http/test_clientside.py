@@ -190,6 +190,17 @@ class RequestTests(SynchronousTestCase):
             self.assertEqual(isinstance(strict[0], Bad), version == b"1.1")
         self.assertIsInstance(ClientSide(needsHost=True).receive(CONNECT)[0], Request)
 
+    def test_reasons(self) -> None:
+        """
+        Whoever says a thing twice is told which.
+        """
+        for data, text in (
+            (GET[:-2] + b"Host: web.test\r\n\r\n", "there are two Hosts"),
+            (GET.replace(b"Host", b"X"), "Host is missing"),
+            (POST + b"Content-Length: 1\r\n" * 2 + b"\r\n", "Content-Length is not one number"),
+        ):
+            self.assertEqual(received([data])[1], [Bad(400, text)])
+
     def test_TLS(self) -> None:
         """
         C{https} is for those who can ask for it.
@@ -286,6 +297,10 @@ class SequenceTests(SynchronousTestCase):
             self.assertEqual(client.pending, 0)
             self.assertEqual(client.receive(GET), [])
             self.assertRaises(LocalProtocolError, client.takeTunnelled)
+        client, _ = received([CONNECT])
+        client.established()
+        self.assertIsInstance(client.receive(bytes(EARLY_DATA_LIMIT + 1))[0], Bad)
+        self.assertRaises(LocalProtocolError, client.takeTunnelled)
         data = GET + bytes(EARLY_DATA_LIMIT + 1)
         self.assertIsInstance(received([data])[1][-1], Bad)
         data = POST + b"Content-Length: 1\r\n\r\n" + bytes(EARLY_DATA_LIMIT + 2)

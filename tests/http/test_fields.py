@@ -183,6 +183,8 @@ class TestRequests:
         with pytest.raises(Refusal) as raised:
             forwarded(line + b"\r\n", NAMED)
         assert raised.value.status == 508
+        with pytest.raises(Refusal):
+            forwarded(line + b"\r\n", Forwarding(b"Px"))
         assert forwarded(line + b"\r\n", PLAIN)
 
     def test_noLoop(self) -> None:

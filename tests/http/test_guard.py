@@ -166,6 +166,25 @@ class TestRequests:
         for data in (b"\r", b"G", b"\r\nG", b"\r\n\r"):
             assert refusal(RequestReader(), data) is None, data
 
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"GET  / HTTP/1.1\r\n",
+            b"GET /  HTTP/1.1\r\n",
+            b"GET /\xa0 HTTP/1.1\r\n",
+            b"GET / HTTP/1.1\n",
+            b"GET / HTTP/1.1\r\nX: \x0bchunked\r\n",
+            b"GET / HTTP/1.1\r\nX : chunked\r\n",
+            b"GET / HTTP/1.1\r\n X: chunked\r\n",
+        ],
+    )
+    def test_refused(self, data: bytes) -> None:
+        """
+        What L{h11} would refuse as well is refused before, at the end of its
+        line.
+        """
+        assert refusal(RequestReader(), data) == 400
+
     def test_noHost(self) -> None:
         """
         L{h11} is not asked whether there has to be a Host.

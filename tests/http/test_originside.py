@@ -240,11 +240,12 @@ class AnswerTests(SynchronousTestCase):
             assert isinstance(events[0], Response)
             self.assertEqual((events[0].length, events[1:]), (length, [BodyEnd()]))
             self.assertTrue(origin.reusable)
-            for lines in (b"", b"Transfer-Encoding: chunked\r\n"):
+            both = b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n"
+            for lines in (b"", b"Transfer-Encoding: chunked\r\n", both):
                 origin, events = told(start + lines + b"\r\n", method)
                 assert isinstance(events[0], Response)
                 self.assertEqual((events[0].length, events[1:]), (None, [BodyEnd()]))
-                self.assertTrue(origin.reusable)
+                self.assertEqual(origin.reusable, lines != both)
 
     def test_noContent(self) -> None:
         """
@@ -281,6 +282,13 @@ class AnswerTests(SynchronousTestCase):
         for lines in (b"Content-Length: 2\r\ncontent-length: 2\r\n", b"Content-Length: 2, 2\r\n"):
             _, events = told(OK + lines + b"\r\nhi")
             self.assertEqual(events[1:], [Body(b"hi"), BodyEnd()])
+
+    def test_reason(self) -> None:
+        """
+        It is told what is wrong with a length.
+        """
+        (event,) = asked().receive(OK + b"Content-Length: 1\r\nContent-Length: 2\r\n\r\n")
+        self.assertEqual(event, BadOrigin("Content-Length is not one number"))
 
     def test_conflicts(self) -> None:
         """

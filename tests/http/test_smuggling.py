@@ -174,6 +174,7 @@ ROWS: dict[str, bytes | tuple[bytes, int]] = {
     "trailer-folded": CHUNKED + b"0\r\nX: a\r\n b\r\n\r\n",
     "trailer-is-a-request": CHUNKED + b"0\r\n" + GET,
     "trailer-with-NUL": CHUNKED + b"0\r\nX: \0\r\n\r\n",
+    "trailer-with-vertical-tab": CHUNKED + b"0\r\nX: \x0bchunked\r\n\r\n",
     "trailers-too-many": CHUNKED + b"0\r\n" + b"X: a\r\n" * 33 + b"\r\n",
     "trailers-too-long": CHUNKED + b"0\r\n" + b"X: " + b"a" * 9000 + b"\r\n\r\n",
 }

@@ -19,6 +19,7 @@ SPLITTING = [
     (b"X", b"a\rb"),
     (b"X", b"a\r\n\r\n<html>"),
     (b"X", b"a\0"),
+    (b"X", b"\x0ba"),
     (b"X", b"a\x7f"),
     (b"X\r\nY", b"a"),
     (b"X: a\r\nY", b"a"),
